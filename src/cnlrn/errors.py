@@ -1,0 +1,5 @@
+"""The one exception that stands for a user's mistake: its message is a sentence that says what is wrong and what to do."""
+
+
+class CnlrnError(Exception):
+    """A mistake that the user can mend; commands print it and leave with exit code 2."""
