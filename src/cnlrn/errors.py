@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake: its message is a sentence that says what is wrong and what to do."""
+"""The one exception that stands for a user's mistake: its message says what is wrong and what to do."""
 
 
 class CnlrnError(Exception):

@@ -1,0 +1,5 @@
+"""Sharp pictures made blurry and small, as a camera in an unsteady hand would: for training, tests and demos."""
+
+from cnlrn.degradation.pipeline import RECIPES, SCALE, Pair, Recipe, degrade, degrade_patch, recipe
+
+__all__ = ["RECIPES", "SCALE", "Pair", "Recipe", "degrade", "degrade_patch", "recipe"]

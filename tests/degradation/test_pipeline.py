@@ -1,0 +1,93 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cnlrn.degradation import RECIPES, Recipe, degrade, degrade_patch, recipe, sensor
+from cnlrn.degradation.resize import bicubic
+from cnlrn.errors import CnlrnError
+
+STILL = Recipe(name="still", extents=((1.0, 0, 0),))
+
+
+def photo(height: int = 96, width: int = 128) -> np.ndarray:
+    noise = np.random.default_rng(5).random((height // 8, width // 8, 3))
+    return np.clip(bicubic(noise, 8) * 128 + 64, 0, 255).astype(np.uint8)
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(float) - b.astype(float)).mean())
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(name):
+    pairs = [degrade(photo(), recipe(name), seed) for seed in (11, 11, 12)]
+    np.testing.assert_array_equal(pairs[0].lr, pairs[1].lr)
+    assert difference(pairs[0].lr, pairs[2].lr) > 0
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (97, 131), (4, 4), (5, 300)])
+def test_any_size_is_cropped_to_a_multiple_of_four(height, width):
+    sharp = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pair = degrade(sharp, recipe("photo"), 1)
+    assert pair.lr.shape == (height // 4, width // 4, 3)
+    np.testing.assert_array_equal(pair.sharp, sharp[: height // 4 * 4, : width // 4 * 4])
+
+
+def test_without_blur_the_result_is_the_protocols_bicubic():
+    pair = degrade(photo(), STILL, 0)
+    expected = np.clip(bicubic(photo(), 0.25) + 0.5, 0, 255).astype(np.uint8)
+    assert np.abs(pair.lr.astype(int) - expected.astype(int)).max() <= 1
+    assert difference(pair.lr, expected) < 0.01
+
+
+def test_a_patch_without_blur_equals_the_same_part_of_the_whole():
+    whole = photo(160, 160)
+    margin = STILL.margin
+    lr, hr = degrade_patch(whole, STILL, np.random.default_rng(0))
+    np.testing.assert_array_equal(hr, whole[margin:-margin, margin:-margin])
+    inner = slice(margin // 4, -margin // 4)
+    np.testing.assert_array_equal(lr, degrade(whole, STILL, 0).lr[inner, inner])
+
+
+@pytest.mark.parametrize("extent", [6.0, 20.0])
+def test_motion_blur_stays_centred_on_the_sharp_picture(extent):
+    shaken = replace(STILL, extents=((1.0, extent, extent),))
+    shifts = []
+    for seed in range(12):
+        pair = degrade(photo(128, 128), shaken, seed)
+        small = bicubic(pair.sharp, 0.25)
+        gradient = np.gradient(small.mean(axis=2))
+        error = pair.lr.mean(axis=2) - small.mean(axis=2)
+        columns = np.stack([g.ravel() for g in gradient], axis=1)
+        shifts.append(np.linalg.lstsq(columns, error.ravel(), rcond=None)[0])
+    assert np.abs(np.mean(shifts, axis=0)).max() < extent / 4 / 4  # LR pixels, against a blur of extent / 4
+
+
+def test_more_blur_leaves_less_detail():
+    detail = []
+    for extent in (0.0, 6.0, 24.0):
+        shaken = replace(STILL, extents=((1.0, extent, extent),))
+        lr = degrade(np.random.default_rng(2).integers(0, 256, (128, 128, 3), dtype=np.uint8), shaken, 4).lr
+        detail.append(lr.astype(float).std())
+    assert detail[0] > detail[1] > detail[2]
+
+
+@pytest.mark.parametrize(
+    "part", ["uniform_share", "foreground_share", "defocus_share", "gaussian_share", "noise_share", "jpeg_share"]
+)
+def test_every_part_of_a_recipe_changes_the_picture_and_keeps_its_brightness(part):
+    base = replace(RECIPES["photo"], extents=((1.0, 8, 8),), uniform_share=0, foreground_share=0, defocus_share=0)
+    base = replace(base, gaussian_share=0, noise_share=0, jpeg_share=0)
+    with_part = replace(base, **{part: 1.0})
+    before, after = (degrade(photo(), r, 9).lr for r in (base, with_part))
+    assert difference(before, after) > 0.05
+    brightness = [sensor.to_light(picture, "gamma").mean() for picture in (before, after)]
+    assert brightness[0] == pytest.approx(brightness[1], rel=0.03)
+
+
+def test_mistakes_are_told_in_a_sentence():
+    with pytest.raises(CnlrnError, match="unknown degradation recipe 'foto'"):
+        recipe("foto")
+    with pytest.raises(CnlrnError, match="too small"):
+        degrade(np.zeros((3, 20, 3), np.uint8), STILL, 0)
