@@ -1,0 +1,85 @@
+"""What every restoration network of this package declares, and `restore`, which runs one on a picture of any size.
+
+Networks only see 3-channel pictures whose sides are multiples of `RestorationNetwork.multiple`; padding, cropping and
+gray pictures are dealt with here, once. Reading files, tiles and self-ensemble are not here: see `cnlrn.restorer`.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnlrn.errors import CnlrnError
+
+
+class RestorationNetwork(nn.Module):
+    """A network that turns a blurry LR picture into a sharp one at one or more scales.
+
+    Attributes:
+        scales: enlargements the network can give, ascending, e.g. (1, 2, 4); each is one exit.
+        multiple: height and width of the LR picture must be multiples of this many pixels.
+        context: LR pixels around a tile after which the tile's result equals that of the whole picture;
+            None when the network looks at the whole picture.
+        deblurring: name of the attribute that holds the deblurring module, which training may treat apart.
+    """
+
+    scales: tuple[int, ...]
+    multiple: int
+    context: int | None
+    deblurring: str
+
+    def forward(self, lr: Tensor, scale: int = 4) -> Tensor:
+        """Restore `lr` (n, 3, h, w), float32 in [0, 1], to (n, 3, scale*h, scale*w), not clipped.
+
+        A subclass calls `check_scale` first, which raises CnlrnError for a scale it does not have.
+        """
+        raise NotImplementedError
+
+    def exits(self, lr: Tensor) -> dict[int, Tensor]:
+        """Restore `lr` (n, 3, h, w) at every scale: scale -> (n, 3, scale*h, scale*w), as `forward` does one by one.
+
+        A subclass of several exits makes them all in one pass.
+        """
+        return {scale: self(lr, scale) for scale in self.scales}
+
+    def check_scale(self, scale: int) -> None:
+        """Raise CnlrnError when the network has no exit for `scale`."""
+        if scale not in self.scales:
+            known = ", ".join(f"x{s}" for s in self.scales)
+            raise CnlrnError(f"{type(self).__name__} has no exit for x{scale}: choose from {known}.")
+
+
+@torch.no_grad()
+def restore(net: RestorationNetwork, lr: Tensor, scale: int = 4) -> Tensor:
+    """Restore pictures of any size, colour or gray, without gradients.
+
+    The picture is mirrored at its right and lower border (its edge repeated where it is too small to mirror) up to
+    `net.multiple`, and the result cropped back. Gray is repeated to three channels, the three results averaged.
+
+    Args:
+        net: the network, on the device of `lr`.
+        lr: (n, 1 or 3, h, w), float in [0, 1].
+        scale: one of `net.scales`.
+
+    Returns:
+        (n, 1 or 3, scale*h, scale*w), same channels as `lr`, not clipped.
+
+    Raises:
+        CnlrnError: the shape is not one of the above, or the network has no such scale.
+    """
+    net.check_scale(scale)
+    if lr.ndim != 4 or lr.shape[1] not in (1, 3) or 0 in lr.shape:
+        raise CnlrnError(f"Pictures must be (n, 1 or 3, height, width) and not empty, but these are {tuple(lr.shape)}.")
+    channels, height, width = lr.shape[1:]
+    padded = _pad_side(_pad_side(lr.expand(-1, 3, -1, -1), net.multiple, 2), net.multiple, 3)
+    restored: Tensor = net(padded, scale)[:, :, : height * scale, : width * scale]
+    return restored.mean(dim=1, keepdim=True) if channels == 1 else restored
+
+
+def _pad_side(x: Tensor, multiple: int, dim: int) -> Tensor:
+    """Lengthen dimension `dim` (2 or 3) of an NCHW tensor at its end, up to the next multiple."""
+    size = x.shape[dim]
+    missing = -size % multiple
+    if not missing:
+        return x
+    amounts = (0, missing, 0, 0) if dim == 3 else (0, 0, 0, missing)
+    return F.pad(x, amounts, mode="reflect" if missing < size else "replicate")

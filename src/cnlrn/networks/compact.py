@@ -1,0 +1,224 @@
+"""Compact cascades for CPUs, `cnlrn-s` and `cnlrn-xs`: the paper's idea at a few hundredths of its cost.
+
+Kept from the paper (CNLRN, CVPRW 2021): a deblurring module that gives features, not a picture (sec. 3.1), non-local
+residual groups on them (sec. 3.2), progressive upsampling x2, then x2, and one end-to-end training. Changed: most
+convolutions run at LR/2 and LR/4, attention stays within windows on a fixed grid, there is no statistic over the whole
+picture (so tiles match the whole), every stage has an exit to a picture, and the network predicts the difference to the
+bicubic enlargement. docs/design-of-compact-models.md holds the measurements behind the choices.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnlrn.degradation.resize import enlarging_kernel
+from cnlrn.networks.base import RestorationNetwork
+
+
+@dataclass(frozen=True)
+class CompactPreset:
+    """Hyper-parameters of `CompactCNLRN`. Widths are channels, the others counts of blocks or sizes in pixels."""
+
+    width: int = 48
+    """Channels at LR."""
+    half_width: int = 64
+    """Channels at LR/2."""
+    quarter_width: int = 128
+    """Channels at LR/4."""
+    up_width: int = 16
+    """Channels at 2xLR."""
+    half_blocks: int = 1
+    """Residual blocks at LR/2, before and again after the LR/4 level."""
+    quarter_blocks: int = 2
+    """Residual blocks at LR/4."""
+    groups: int = 1
+    """Non-local residual groups at LR."""
+    group_blocks: int = 2
+    """Residual blocks in each group."""
+    up_blocks: int = 0
+    """Residual blocks at 2xLR."""
+    attention_width: int = 64
+    """Channels of a token in the non-local blocks; 0 leaves these blocks out."""
+    heads: int = 4
+    patch: int = 4
+    """Side of a token in LR pixels."""
+    window: int = 4
+    """Side of an attention window in tokens."""
+
+
+CNLRN_S = CompactPreset()
+CNLRN_XS = CompactPreset(
+    width=32, half_width=32, quarter_width=96, quarter_blocks=1, group_blocks=1, attention_width=32
+)
+
+
+class ResBlock(nn.Module):
+    """x + conv(relu(conv(x))), 3x3, without normalisation."""
+
+    def __init__(self, width: int) -> None:
+        """`width`: channels in and out."""
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width, h, w) to the same shape."""
+        residual: Tensor = self.second(F.relu(self.first(x)))
+        return x + residual
+
+
+class NonLocalBlock(nn.Module):
+    """Attention between patches of a window (paper, sec. 3.2): x + project(softmax(q k^T / sqrt(d)) v).
+
+    A token embeds a patch of `patch` x `patch` pixels. Windows of `window` x `window` tokens lie on a fixed grid from
+    the picture's corner, so the cost grows linearly with the area, and a tile cut on that grid gives the same result.
+    """
+
+    def __init__(self, width: int, patch: int, attention_width: int, heads: int, window: int) -> None:
+        """`width`: channels in and out; `attention_width`: channels of a token, a multiple of `heads`."""
+        super().__init__()
+        self.patch, self.heads, self.window = patch, heads, window
+        self.embed = nn.Conv2d(width, 3 * attention_width, patch, stride=patch)
+        self.project = nn.Conv2d(attention_width, width * patch * patch, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width, h, w), h and w multiples of patch x window, to the same shape."""
+        tokens = self.embed(x)
+        n, channels, rows, columns = tokens.shape
+        w, heads = self.window, self.heads
+        depth = channels // 3 // heads
+        split = tokens.reshape(n, 3, heads, depth, rows // w, w, columns // w, w)
+        q, k, v = split.permute(1, 0, 4, 6, 2, 5, 7, 3).reshape(3, -1, heads, w * w, depth).unbind(0)
+        scores = torch.softmax((q * depth**-0.5) @ k.transpose(-1, -2), dim=-1)
+        joined = (scores @ v).reshape(n, rows // w, columns // w, heads, w, w, depth)
+        joined = joined.permute(0, 3, 6, 1, 4, 2, 5).reshape(n, channels // 3, rows, columns)
+        return x + F.pixel_shuffle(self.project(joined), self.patch)
+
+
+class NonLocalGroup(nn.Module):
+    """A non-local residual group: a non-local block, then residual blocks, each with its own skip."""
+
+    def __init__(self, preset: CompactPreset) -> None:
+        """A group at LR."""
+        super().__init__()
+        self.body = nn.Sequential(*(ResBlock(preset.width) for _ in range(preset.group_blocks)))
+        if preset.attention_width:
+            attention = NonLocalBlock(preset.width, preset.patch, preset.attention_width, preset.heads, preset.window)
+            self.body.insert(0, attention)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width, h, w) to the same shape."""
+        result: Tensor = self.body(x)
+        return result
+
+
+class DeblurringModule(nn.Module):
+    """LR picture to clear LR features: an encoder-decoder whose body works at LR/4 (paper, sec. 3.1)."""
+
+    def __init__(self, preset: CompactPreset) -> None:
+        """Widths and counts from the preset."""
+        super().__init__()
+        full, half, quarter = preset.width, preset.half_width, preset.quarter_width
+        self.head = nn.Conv2d(3, full, 3, padding=1)
+        self.down1 = nn.Conv2d(full, half, 3, stride=2, padding=1)
+        self.encoder = nn.Sequential(*(ResBlock(half) for _ in range(preset.half_blocks)))
+        self.down2 = nn.Conv2d(half, quarter, 3, stride=2, padding=1)
+        self.body = nn.Sequential(*(ResBlock(quarter) for _ in range(preset.quarter_blocks)))
+        self.up2 = nn.Conv2d(quarter, 4 * half, 1)
+        self.decoder = nn.Sequential(*(ResBlock(half) for _ in range(preset.half_blocks)))
+        self.up1 = nn.Conv2d(half, 4 * full, 1)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(n, 3, h, w) to (n, width, h, w), h and w multiples of 4."""
+        full = F.relu(self.head(lr))
+        half = self.encoder(F.relu(self.down1(full)))
+        quarter = self.body(F.relu(self.down2(half)))
+        half = self.decoder(half + F.pixel_shuffle(self.up2(quarter), 2))
+        return full + F.pixel_shuffle(self.up1(half), 2)
+
+
+class Bicubic(nn.Module):
+    """Enlarge pictures by a fixed bicubic kernel, as one convolution and a pixel shuffle."""
+
+    kernel: Tensor
+
+    def __init__(self, scale: int) -> None:
+        """`scale`: 2 or 4."""
+        super().__init__()
+        self.scale = scale
+        kernel = torch.from_numpy(enlarging_kernel(scale)).reshape(scale * scale, 1, 5, 5)
+        self.register_buffer("kernel", kernel.repeat(3, 1, 1, 1), persistent=False)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(n, 3, h, w) to (n, 3, scale*h, scale*w)."""
+        edged = F.pad(lr, (2, 2, 2, 2), mode="replicate")
+        with torch.autocast(lr.device.type, enabled=False):  # bfloat16's 8 bits would round the picture itself
+            return F.pixel_shuffle(F.conv2d(edged, self.kernel, groups=3), self.scale)
+
+
+class CompactCNLRN(RestorationNetwork):
+    """A compact cascade with exits at x1 (deblurring alone), x2 and x4."""
+
+    scales = (1, 2, 4)
+    deblurring = "deblur"
+
+    def __init__(self, preset: CompactPreset) -> None:
+        """Build with random weights; the exits begin near zero, so that training begins at the bicubic enlargement."""
+        super().__init__()
+        self.multiple = preset.patch * preset.window
+        self.context = -(-_reach(preset) // self.multiple) * self.multiple
+        width, up = preset.width, preset.up_width
+        self.deblur = DeblurringModule(preset)
+        self.body = nn.Sequential(*(NonLocalGroup(preset) for _ in range(preset.groups)))
+        self.upsample1 = nn.Conv2d(width, 4 * up, 3, padding=1)
+        self.refine = nn.Sequential(*(ResBlock(up) for _ in range(preset.up_blocks)))
+        self.exit1 = nn.Conv2d(width, 3, 3, padding=1)
+        self.exit2 = nn.Conv2d(up, 3, 3, padding=1)
+        self.exit4 = nn.Conv2d(up, 12, 3, padding=1)
+        self.bicubic2, self.bicubic4 = Bicubic(2), Bicubic(4)
+        for layer in (self.exit1, self.exit2, self.exit4):
+            layer.weight.data.mul_(0.1)
+
+    def forward(self, lr: Tensor, scale: int = 4) -> Tensor:
+        """See `RestorationNetwork.forward`."""
+        self.check_scale(scale)
+        clear = self.deblur(lr)
+        if scale == 1:
+            return self._picture1(lr, clear)
+        doubled = self._double(clear)
+        return self._picture2(lr, doubled) if scale == 2 else self._picture4(lr, doubled)
+
+    def exits(self, lr: Tensor) -> dict[int, Tensor]:
+        """See `RestorationNetwork.exits`: all three in one pass."""
+        clear = self.deblur(lr)
+        doubled = self._double(clear)
+        return {1: self._picture1(lr, clear), 2: self._picture2(lr, doubled), 4: self._picture4(lr, doubled)}
+
+    def _double(self, clear: Tensor) -> Tensor:
+        """Clear LR features to features at 2xLR."""
+        doubled: Tensor = self.refine(F.relu(F.pixel_shuffle(self.upsample1(self.body(clear)), 2)))
+        return doubled
+
+    def _picture1(self, lr: Tensor, clear: Tensor) -> Tensor:
+        difference: Tensor = self.exit1(clear)
+        return lr + difference
+
+    def _picture2(self, lr: Tensor, doubled: Tensor) -> Tensor:
+        difference: Tensor = self.exit2(doubled)
+        enlarged: Tensor = self.bicubic2(lr)
+        return enlarged + difference
+
+    def _picture4(self, lr: Tensor, doubled: Tensor) -> Tensor:
+        difference = F.pixel_shuffle(self.exit4(doubled), 2)
+        enlarged: Tensor = self.bicubic4(lr)
+        return enlarged + difference
+
+
+def _reach(preset: CompactPreset) -> int:
+    """How many LR pixels away a pixel of the output can look, at most, however it lies on the grids."""
+    deblurring = 1 + 1 + 2 * (1 + 4 * preset.half_blocks) + 4 * 2 * preset.quarter_blocks + 3
+    group = preset.patch * preset.window - 1 + 2 * preset.group_blocks
+    upsampling = 1 + preset.up_blocks + 1
+    return deblurring + preset.groups * group + upsampling

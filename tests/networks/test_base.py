@@ -1,0 +1,96 @@
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from cnlrn.errors import CnlrnError
+from cnlrn.networks import build, presets
+from cnlrn.networks.base import RestorationNetwork, restore
+
+
+class Repeater(RestorationNetwork):
+    """Repeats pixels, and remembers the picture that it was given."""
+
+    scales = (1, 2)
+    multiple = 8
+    context = 0
+
+    def forward(self, lr: Tensor, scale: int = 2) -> Tensor:
+        self.seen = lr
+        return lr.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (8, 16), (9, 23)])
+@pytest.mark.parametrize("scale", [1, 2])
+def test_pictures_of_any_size_are_padded_and_cropped_back(size: tuple[int, int], scale: int) -> None:
+    net, lr = Repeater(), torch.rand(2, 3, *size)
+    restored = restore(net, lr, scale)
+    assert net.seen.shape[2] % 8 == net.seen.shape[3] % 8 == 0
+    assert torch.equal(restored, net(lr, scale))
+
+
+def test_padding_mirrors_and_repeats_the_edge_of_what_is_too_small() -> None:
+    net = Repeater()
+    restore(net, torch.arange(6.0).expand(1, 3, 2, 6), 1)
+    assert net.seen[0, 0, -1].tolist() == [0, 1, 2, 3, 4, 5, 4, 3]
+    restore(net, torch.arange(3.0).expand(1, 3, 2, 3), 1)
+    assert net.seen[0, 0, -1].tolist() == [0, 1, 2, 2, 2, 2, 2, 2]
+
+
+def test_gray_is_repeated_and_the_three_results_averaged() -> None:
+    class Tinter(Repeater):
+        def forward(self, lr: Tensor, scale: int = 2) -> Tensor:
+            return super().forward(lr, scale) + torch.tensor([0.0, 0.3, 0.6]).reshape(1, 3, 1, 1)
+
+    gray = torch.rand(2, 1, 8, 8)
+    torch.testing.assert_close(restore(Tinter(), gray, 1), gray + 0.3)
+
+
+def test_restoring_keeps_no_gradients() -> None:
+    assert not restore(Repeater(), torch.rand(1, 3, 8, 8, requires_grad=True), 1).requires_grad
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 4, 8, 8), (1, 3, 0, 8), (0, 3, 8, 8)])
+def test_what_is_no_batch_of_pictures_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(CnlrnError, match=r"Pictures must be \(n, 1 or 3, height, width\)"):
+        restore(Repeater(), torch.zeros(shape), 1)
+
+
+def test_a_scale_that_the_network_lacks_is_refused() -> None:
+    with pytest.raises(CnlrnError, match="Repeater has no exit for x4: choose from x1, x2"):
+        restore(Repeater(), torch.zeros(1, 3, 8, 8), 4)
+
+
+def test_exits_give_every_scale() -> None:
+    net, lr = Repeater(), torch.rand(1, 3, 8, 8)
+    exits = net.exits(lr)
+    assert list(exits) == [1, 2]
+    assert all(torch.equal(out, net(lr, scale)) for scale, out in exits.items())
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_is_frozen_builds_and_declares_what_it_needs(name: str) -> None:
+    preset = presets()[name]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(preset, dataclasses.fields(preset)[0].name, 0)
+    with torch.device("meta"):
+        net = build(name)
+    assert list(net.scales) == sorted(net.scales)
+    assert net.multiple >= 1
+    assert net.context is None or net.context >= 0
+
+
+def test_an_unknown_name_is_answered_by_the_nearest() -> None:
+    with pytest.raises(CnlrnError, match='no network called "CNLRN-deblurr": did you mean "cnlrn-deblur"'):
+        build("CNLRN-deblurr")
+    with pytest.raises(CnlrnError, match='no network called "vgg": choose from cnlrn, cnlrn-deblur'):
+        build("vgg")
+
+
+def test_a_changed_hyper_parameter_changes_the_network():
+    plain, changed = build("cnlrn-xs"), build("cnlrn-xs", {"group_blocks": 2, "attention_width": 0})
+    assert len(changed.body[0].body) == 2
+    assert len(plain.body[0].body) == 2  # attention and one block
+    with pytest.raises(CnlrnError, match='no hyper-parameter called "group_block": did you mean "group_blocks"'):
+        build("cnlrn-xs", {"group_block": 2})

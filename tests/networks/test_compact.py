@@ -1,0 +1,94 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cnlrn import networks
+from cnlrn.degradation.resize import bicubic
+from cnlrn.networks.compact import CompactCNLRN, CompactPreset, NonLocalBlock
+
+TINY = CompactPreset(width=8, half_width=8, quarter_width=16, up_width=4, quarter_blocks=1, attention_width=8, heads=2)
+
+
+@pytest.fixture
+def tiny() -> CompactCNLRN:
+    torch.manual_seed(0)
+    return CompactCNLRN(TINY).eval()
+
+
+@pytest.mark.parametrize(("name", "kilomacs"), [("cnlrn-s", 230), ("cnlrn-xs", 80)])
+def test_presets_stay_within_their_budget(name, kilomacs):
+    net = networks.build(name)
+    side = 6 * net.multiple
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(1, 3, side, side))
+    assert counter.get_total_flops() / 2 / side**2 / 1000 <= kilomacs
+    assert sum(p.numel() for p in net.parameters()) <= 2_000_000
+
+
+def test_one_pass_gives_what_the_single_exits_give(tiny):
+    lr = torch.rand(2, 3, 32, 48)
+    with torch.no_grad():
+        exits = tiny.exits(lr)
+        for scale in tiny.scales:
+            assert exits[scale].shape == (2, 3, 32 * scale, 48 * scale)
+            torch.testing.assert_close(exits[scale], tiny(lr, scale))
+
+
+def test_without_its_exits_the_network_is_the_bicubic_enlargement(tiny):
+    for layer in (tiny.exit1, tiny.exit2, tiny.exit4):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    lr = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        enlarged = tiny(lr)[0].permute(1, 2, 0).numpy()
+        torch.testing.assert_close(tiny(lr, 1), lr)
+    expected = bicubic(lr[0].permute(1, 2, 0).numpy(), 4)
+    assert abs(enlarged - expected)[8:-8, 8:-8].max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["cnlrn-s", "cnlrn-xs"])
+def test_nothing_beyond_the_context_reaches_a_pixel_and_something_within_does(name):
+    torch.manual_seed(0)
+    net = networks.build(name).eval()
+    context, multiple = net.context, net.multiple
+    side = 2 * context + multiple
+    lr = torch.rand(1, 3, side, side, requires_grad=True)
+    inner = slice(4 * context, 4 * (context + multiple))
+    net(lr)[..., inner, inner].abs().sum().backward()
+    seen = lr.grad.abs().sum((0, 1)).nonzero()
+    assert seen.min() > 0, "the outermost pixels of the context are seen: the context may be too small"
+    assert seen.min() < 2 * multiple, "the context is larger than the network needs"
+
+
+def test_a_tile_on_the_grid_with_context_equals_the_whole(tiny):
+    lr = torch.rand(1, 3, 4 * tiny.context, 4 * tiny.context)
+    start, stop = tiny.context + tiny.multiple, 2 * tiny.context + tiny.multiple
+    tile = slice(start - tiny.context, stop + tiny.context)
+    with torch.no_grad():
+        whole = tiny(lr)[..., 4 * start : 4 * stop, 4 * start : 4 * stop]
+        part = tiny(lr[..., tile, tile])
+    inner = slice(4 * tiny.context, -4 * tiny.context)
+    torch.testing.assert_close(part[..., inner, inner], whole, atol=1e-6, rtol=0)
+
+
+def test_attention_mixes_the_tokens_of_a_window_and_no_others():
+    torch.manual_seed(0)
+    block = NonLocalBlock(width=4, patch=2, attention_width=8, heads=2, window=2)
+    x = torch.rand(1, 4, 8, 8, requires_grad=True)
+    (block(x) - x)[..., :4, :4].sum().backward()
+    seen = x.grad.abs().sum((0, 1)) > 0
+    assert seen[:4, :4].all()
+    assert not seen[4:].any()
+    assert not seen[:, 4:].any()
+
+
+def test_attention_agrees_with_its_formula():
+    torch.manual_seed(0)
+    block = NonLocalBlock(width=4, patch=1, attention_width=8, heads=2, window=4)
+    x = torch.rand(1, 4, 4, 4)
+    with torch.no_grad():
+        tokens = block.embed(x).flatten(2)[0].T  # (16 tokens, 24)
+        q, k, v = (part.reshape(16, 2, 4).transpose(0, 1) for part in tokens.split(8, dim=1))
+        mixed = torch.softmax(q @ k.transpose(1, 2) / 2, dim=-1) @ v
+        expected = x + block.project(mixed.transpose(0, 1).reshape(16, 8).T.reshape(1, 8, 4, 4))
+        torch.testing.assert_close(block(x), expected)

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnlrn.training.losses import gradient_loss, l1_gradient_loss
+
+
+def picture(seed: int, *shape: int) -> Tensor:
+    return torch.from_numpy(np.random.RandomState(seed).random_sample(shape).astype(np.float32))
+
+
+def sobel_by_convolution(x: Tensor, transposed: bool) -> Tensor:
+    kernel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    kernel = (kernel.T if transposed else kernel).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+
+
+def test_gradient_loss_reproduces_the_reference() -> None:
+    assert gradient_loss(picture(1, 2, 3, 20, 28), picture(2, 2, 3, 20, 28)).item() == pytest.approx(
+        2.1734020709991455, abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_gradient_loss_is_its_formula(memory_format: torch.memory_format) -> None:
+    out = picture(0, 2, 3, 9, 7).to(memory_format=memory_format)
+    gt = picture(1, 2, 3, 9, 7).to(memory_format=memory_format)
+    along_x, along_y = (
+        F.l1_loss(sobel_by_convolution(out, transposed), sobel_by_convolution(gt, transposed))
+        for transposed in (False, True)
+    )
+    torch.testing.assert_close(gradient_loss(out, gt), along_x + along_y)
+
+
+def test_combined_loss_is_l1_and_a_tenth_of_the_gradient_loss() -> None:
+    out, gt = picture(0, 1, 3, 8, 8), picture(1, 1, 3, 8, 8)
+    torch.testing.assert_close(l1_gradient_loss(out, gt), F.l1_loss(out, gt) + 0.1 * gradient_loss(out, gt))
+    torch.testing.assert_close(l1_gradient_loss(out, gt, weight=0), F.l1_loss(out, gt))
+
+
+def test_losses_are_computed_in_float32_from_bfloat16_and_under_autocast() -> None:
+    out, gt = picture(0, 1, 3, 8, 8).bfloat16(), picture(1, 1, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = l1_gradient_loss(out, gt)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, l1_gradient_loss(out.float(), gt), atol=0, rtol=0)
+
+
+def test_losses_are_zero_for_equal_pictures_and_fall_along_their_gradient() -> None:
+    gt = picture(1, 1, 3, 8, 8)
+    assert l1_gradient_loss(gt, gt).item() == 0
+    out = picture(0, 1, 3, 8, 8).requires_grad_()
+    loss = l1_gradient_loss(out, gt)
+    (gradient,) = torch.autograd.grad(loss, out)
+    assert l1_gradient_loss(out - gradient, gt) < loss
