@@ -1,0 +1,210 @@
+"""Where training samples come from: sharp pictures degraded on the fly, prepared pairs, folders of pairs, REDS.
+
+Every source gives a sample as a pure function of a random generator, so a sample is known by (seed, index) alone: any
+worker on any machine makes the same one, and a resumed run sees the stream it would have seen.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+
+from cnlrn.data import pictures
+from cnlrn.data.pictures import Byte, Store
+from cnlrn.degradation import SCALE, Recipe, degrade_patch
+from cnlrn.errors import CnlrnError
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A training pair, uint8 HWC RGB: `hr` is 4 times as wide and high as `lr`; `name` tells the picture and place."""
+
+    lr: Byte
+    hr: Byte
+    name: str
+
+
+class Source(Protocol):
+    """Anything that draws training samples."""
+
+    def sample(self, rng: np.random.Generator) -> Sample:
+        """The sample that this generator's state stands for; the same state gives the same bytes."""
+        ...
+
+
+def generator(seed: int, index: int) -> np.random.Generator:
+    """The random generator of sample `index` of the stream `seed`."""
+    return np.random.default_rng([seed, index])
+
+
+class SharpFolder:
+    """Crops of sharp pictures, degraded on the fly, never twice the same.
+
+    Every picture is as likely as any other: large ones, which are smoother, do not crowd out the small. With `texture`
+    k > 1, k crops are drawn
+    and the one with most gradient energy is kept. Crops are flipped and turned before the degradation, whose recipe's
+    margin they contain.
+    """
+
+    def __init__(self, folder: Path, cache: Path | None, degradation: Recipe, patch: int, texture: int = 1) -> None:
+        """Decode `folder` into `cache` if need be; `patch` is the HR patch's side, a multiple of 4.
+
+        CnlrnError where no picture is large enough; smaller ones are left out and a warning names them.
+        """
+        if patch % SCALE:
+            raise CnlrnError(f"a patch of {patch} HR pixels is no multiple of {SCALE}; choose another `data.patch`")
+        self.degradation = degradation
+        self.texture = texture
+        self.side = patch + 2 * degradation.margin
+        self.store = pictures.decoded(folder, cache)
+        large = [min(entry.shape[:2]) >= self.side for entry in self.store.entries]
+        self.usable = np.flatnonzero(large)
+        small = [entry.name for entry, enough in zip(self.store.entries, large, strict=True) if not enough]
+        if small:
+            log.warning(
+                "skipped %d pictures of less than %d pixels a side: %s", len(small), self.side, ", ".join(small)
+            )
+        if not any(large):
+            raise CnlrnError(f"no picture in {folder} has {self.side} pixels a side; choose a smaller `data.patch`")
+
+    def sample(self, rng: np.random.Generator) -> Sample:
+        """A fresh crop, freshly degraded."""
+        candidates = [self._crop(rng) for _ in range(self.texture)]
+        crop, name = max(candidates, key=lambda candidate: _energy(candidate[0])) if self.texture > 1 else candidates[0]
+        lr, hr = degrade_patch(_turned(crop, *_turns(rng)), self.degradation, rng)
+        return Sample(lr, hr, name)
+
+    def _crop(self, rng: np.random.Generator) -> tuple[Byte, str]:
+        index = int(rng.choice(self.usable))
+        picture = self.store[index]
+        top, left = (int(rng.integers(length - self.side + 1)) for length in picture.shape[:2])
+        name = f"{self.store.entries[index].name} at row {top}, column {left}"
+        return picture[top : top + self.side, left : left + self.side], name
+
+
+class PreparedPairs:
+    """Degraded pairs made once and kept in a memory-mapped file; each sample is a random crop, flip and turn of one.
+
+    Cheaper than degrading on the fly, and less varied. The file holds `count` pairs of HR side `patch` + `slack`.
+    """
+
+    def __init__(self, sharp: SharpFolder, cache: Path | None, count: int, patch: int, seed: int) -> None:
+        """Prepare `count` pairs of `sharp` (whose patches are at least `patch`) into `cache` unless they are there."""
+        self.patch = patch
+        name = pictures.key([sharp.store.file], repr(sharp.degradation), sharp.side, sharp.texture, count, seed)
+        file = pictures.cache_folder(cache) / f"pairs-{name}.u8"
+        store = pictures.open_store(file)
+        if store is None:
+            log.info("preparing %d pairs once into %s", count, file)
+            store = pictures.write_store(file, _pairs(sharp, count, seed))
+        self.store: Store = store
+
+    def sample(self, rng: np.random.Generator) -> Sample:
+        """A crop of one of the prepared pairs, flipped and turned."""
+        index = int(rng.integers(len(self.store) // 2))
+        lr, hr = self.store[2 * index], self.store[2 * index + 1]
+        return _cut(lr, hr, self.patch, self.store.entries[2 * index].name, rng)
+
+
+def _pairs(sharp: SharpFolder, count: int, seed: int) -> Iterator[tuple[str, Byte]]:
+    for index in range(count):
+        sample = sharp.sample(generator(seed, index))
+        yield sample.name, sample.lr
+        yield sample.name, sample.hr
+
+
+class PairFiles:
+    """Pairs of picture files, read at each draw; a pair that cannot be used is named once, and another one drawn."""
+
+    def __init__(self, pairs: list[tuple[Path, Path]], patch: int) -> None:
+        """`pairs` of (LR, HR) files, HR 4 times as large; `patch` is the HR patch's side, a multiple of 4."""
+        if patch % SCALE:
+            raise CnlrnError(f"a patch of {patch} HR pixels is no multiple of {SCALE}; choose another `data.patch`")
+        self.pairs = pairs
+        self.patch = patch
+        self.unusable: set[int] = set()
+
+    def sample(self, rng: np.random.Generator) -> Sample:
+        """A crop of a pair, flipped and turned; CnlrnError where pair after pair cannot be used."""
+        for _ in range(_ATTEMPTS):
+            index = int(rng.integers(len(self.pairs)))
+            lr, hr = (pictures.read(path) for path in self.pairs[index])
+            if lr is not None and hr is not None and min(hr.shape[:2]) >= self.patch and _matches(lr, hr):
+                return _cut(lr, hr, self.patch, self.pairs[index][1].name, rng)
+            if index not in self.unusable:
+                self.unusable.add(index)
+                log.warning(
+                    "skipped %s and %s: not a readable pair, HR 4 times as large as LR and at least %d pixels a side",
+                    *self.pairs[index],
+                    self.patch,
+                )
+        raise CnlrnError(
+            f"{_ATTEMPTS} pairs in a row cannot be used, the last {self.pairs[index][0]} and {self.pairs[index][1]}; "
+            f"HR pictures must be 4 times as large as LR ones and at least {self.patch} pixels a side"
+        )
+
+
+def match(lr_folder: Path, hr_folder: Path) -> list[tuple[Path, Path]]:
+    """(LR, HR) files of two folders with equal name stems, sorted by name.
+
+    CnlrnError names the first HR picture that has no LR one, or the other way round.
+    """
+    lr, hr = ({path.stem: path for path in pictures.find(folder)} for folder in (lr_folder, hr_folder))
+    for here, there, folder in ((lr, hr, hr_folder), (hr, lr, lr_folder)):
+        alone = sorted(here.keys() - there.keys())
+        if alone:
+            raise CnlrnError(f"{here[alone[0]]} has no partner named {alone[0]} in {folder}")
+    return [(lr[stem], hr[stem]) for stem in sorted(lr)]
+
+
+def reds(root: Path, split: Literal["train", "val"] = "train") -> list[tuple[Path, Path]]:
+    """(LR, HR) files of REDS (Nah et al., CVPRW 2019): below `root`, `split`_blur_bicubic/X4 and `split`_sharp.
+
+    Each holds a folder a clip (000, 001, ...), and that its frames, 00000000.png and so on. CnlrnError where not.
+    """
+    blurry, sharp = root / f"{split}_blur_bicubic" / "X4", root / f"{split}_sharp"
+    clips = sorted(path.name for path in sharp.iterdir() if path.is_dir()) if sharp.is_dir() else []
+    if not clips:
+        raise CnlrnError(
+            f"no clips in {sharp}; expected the layout of REDS, {sharp / '000' / '00000000.png'} and so on"
+        )
+    return [pair for clip in clips for pair in match(blurry / clip, sharp / clip)]
+
+
+def _matches(lr: Byte, hr: Byte) -> bool:
+    return (lr.shape[0] * SCALE, lr.shape[1] * SCALE) == hr.shape[:2]
+
+
+def _cut(lr: Byte, hr: Byte, patch: int, name: str, rng: np.random.Generator) -> Sample:
+    side = patch // SCALE
+    top, left = (int(rng.integers(length - side + 1)) for length in lr.shape[:2])
+    turns = _turns(rng)
+    return Sample(
+        _turned(lr[top : top + side, left : left + side], *turns),
+        _turned(hr[SCALE * top :, SCALE * left :][:patch, :patch], *turns),
+        f"{name} at row {SCALE * top}, column {SCALE * left}",
+    )
+
+
+def _turns(rng: np.random.Generator) -> tuple[int, bool]:
+    return int(rng.integers(4)), bool(rng.integers(2))
+
+
+def _turned(picture: Byte, quarters: int, flip: bool) -> Byte:
+    turned = np.rot90(picture, quarters)
+    return np.array(turned[:, ::-1] if flip else turned, order="C")
+
+
+def _energy(picture: Byte) -> float:
+    """Mean absolute difference of neighbours in green, on every second row and column."""
+    green = np.ascontiguousarray(picture[::2, ::2, 1])
+    down, across = cv2.absdiff(green[1:], green[:-1]), cv2.absdiff(green[:, 1:], green[:, :-1])
+    return float(np.mean(down) + np.mean(across))

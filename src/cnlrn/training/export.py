@@ -1,0 +1,146 @@
+"""A trained network as an ONNX file that `cnlrn.engines` runs, checked against torch before anyone uses it."""
+
+import hashlib
+import json
+import logging
+import os
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from cnlrn import networks
+from cnlrn.errors import CnlrnError
+from cnlrn.models import Card
+from cnlrn.networks.base import RestorationNetwork
+from cnlrn.networks.checkpoints import load_checkpoint, save_weights
+
+OPSET = 18
+TOLERANCE = 1e-4
+
+
+class _Exits(nn.Module):
+    """All exits as a tuple, in the order of `scales`."""
+
+    def __init__(self, network: RestorationNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, lr: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network.exits(lr)
+        return tuple(outputs[scale] for scale in self.network.scales)
+
+
+def export(network: RestorationNetwork, path: Path, name: str) -> None:
+    """Write `network` as one ONNX file, opset 18, and prove it equal to torch.
+
+    Input `lr` (n, 3, h, w), float32 in [0, 1], h and w multiples of `network.multiple`; outputs `x1`, `x2`, `x4` (those
+    of `network.scales`), float32, not clipped. The metadata hold `name`, `multiple`, `context` (empty: whole picture),
+    `scales` and `version` (of this package). The file appears whole or not at all.
+
+    Raises:
+        CnlrnError: ONNX Runtime's outputs differ from torch's by more than 1e-4, or `path` cannot be written.
+    """
+    outputs = _Exits(network).eval().cpu()
+    shapes = {0: Dim("n"), 2: network.multiple * Dim("rows"), 3: network.multiple * Dim("columns")}
+    example = torch.rand(2, 3, 2 * network.multiple, 3 * network.multiple)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            outputs,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=["lr"],
+            output_names=[f"x{scale}" for scale in network.scales],
+            dynamic_shapes=(shapes,),
+        )
+    if program is None:
+        raise CnlrnError(f"{name} cannot be exported to ONNX")
+    model = program.model_proto
+    facts = {
+        "name": name,
+        "multiple": str(network.multiple),
+        "context": "" if network.context is None else str(network.context),
+        "scales": ",".join(map(str, network.scales)),
+        "version": version("cnlrn"),
+    }
+    onnx.helper.set_model_props(model, facts)
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        part.ClearField("metadata_props")  # where in the source, on which machine, each node was traced
+    _halve(model.graph)
+    content = model.SerializeToString()
+    _prove(outputs, content, network.multiple)
+    _write(path, content)
+
+
+def export_model(name: str, weights: Path, folder: Path) -> Card:
+    """Write NAME.onnx, NAME.safetensors (float16) and the card NAME.json into `folder`, from a file of weights.
+
+    The weights are rounded to float16 first, so that both files hold the same. A card that is there keeps what people
+    wrote in it; only its checksum and scales follow the file. CnlrnError as `build`, `load_checkpoint` and `export`.
+    """
+    network = networks.build(name)
+    load_checkpoint(network, weights)
+    rounded = folder / f"{name}.safetensors"
+    save_weights(network, rounded)
+    load_checkpoint(network, rounded)
+    file = folder / f"{name}.onnx"
+    export(network, file, name)
+    card_file = folder / f"{name}.json"
+    known = json.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {}
+    facts = {"name": name, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    empty = {"description": "", "data": [], "recipe": "", "figures": {}, "limits": []}
+    card = Card(**{**empty, **known, **facts, "scales": list(network.scales)})
+    _write(card_file, (json.dumps(asdict(card), indent=2) + "\n").encode())
+    return card
+
+
+def _halve(graph: onnx.GraphProto) -> None:
+    """Store float32 weights that float16 holds exactly as float16, cast back in the graph: half the file.
+
+    Engines fold the casts when they load the file, so nothing is computed in float16.
+    """
+    casts = []
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < 64 or not np.array_equal(values.astype(np.float16), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+@torch.no_grad()
+def _prove(outputs: _Exits, content: bytes, multiple: int) -> None:
+    """Compare with torch at sizes that the export has not seen."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for n, rows, columns in ((1, 1, 1), (1, 4, 3), (3, 2, 1)):
+        lr = torch.rand(n, 3, rows * multiple, columns * multiple, generator=torch.Generator().manual_seed(rows))
+        for expected, got in zip(outputs(lr), session.run(None, {"lr": lr.numpy()}), strict=True):
+            difference = float(np.abs(expected.numpy() - got).max())
+            if not difference <= TOLERANCE:
+                raise CnlrnError(f"the exported network differs from torch's by {difference:.2g}; it was not written")
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise CnlrnError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)

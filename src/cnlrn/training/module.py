@@ -1,0 +1,317 @@
+"""One training run as a Lightning module: the step, its guard, the average of weights, checkpoints and validation.
+
+The whole state of a run is a dictionary that `state` gives and `restore` takes, for resuming after an interruption and
+for going back when the loss explodes alike. Samples depend on their index only, the learning rate on the step only, so
+a resumed run is the run that was interrupted.
+"""
+
+import copy
+import csv
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from cnlrn.data.stream import Batch, BatchIndices, Item, Samples, loader
+from cnlrn.degradation import SCALE
+from cnlrn.degradation.resize import matrix
+from cnlrn.errors import CnlrnError
+from cnlrn.networks.base import RestorationNetwork
+from cnlrn.networks.checkpoints import save_weights
+from cnlrn.training.guard import LossGuard, Verdict
+from cnlrn.training.losses import l1_gradient_loss
+from cnlrn.training.recipe import Optimiser, Recipe, plain
+from cnlrn.training.schedule import learning_rate
+from cnlrn.training.validation import Pairs, validate
+
+log = logging.getLogger(__name__)
+
+State = dict[str, Any]
+
+CHECKPOINT, WEIGHTS, LOSSES, SCORES = "last.ckpt", "weights.safetensors", "losses.csv", "validation.csv"
+_RETURNS = 3
+"""Times a run may go back to the same checkpoint."""
+_LOGGED_EVERY = 20
+
+
+class Training(pl.LightningModule):
+    """Trains `network` on `samples` by `recipe` and leaves checkpoints, weights and logs in the folder `out`."""
+
+    def __init__(
+        self, network: RestorationNetwork, samples: Samples, recipe: Recipe, out: Path, minutes: float = math.inf
+    ) -> None:
+        """The run ends after `recipe.steps` steps, or at the first checkpoint after `minutes`."""
+        super().__init__()
+        self.automatic_optimization = False
+        self.network: RestorationNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.recipe, self.samples, self.out, self.minutes = recipe, samples, out, minutes
+        self.weights = recipe.loss.exits or {max(network.scales): 1.0}
+        self.validation: dict[str, Pairs] = {}
+        self.scores: dict[str, dict[str, float]] = {}
+        self.guard = LossGuard()
+        self.step = 0
+        self.position = 0
+        self.seconds = 0.0
+        self.returns = 0
+        self.taken = False
+        self.latest = math.nan
+        self.waits: deque[float] = deque(maxlen=200)
+        self.durations: deque[float] = deque(maxlen=200)
+        self._optimiser_state: State | None = None
+        self._rows: list[tuple[object, ...]] = []
+        self._log_bytes = 0
+        self._since = self._began = time.perf_counter()
+
+    # -- what Lightning asks for
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam, the deblurring module in a group of its own."""
+        module = list(self.network.get_submodule(self.network.deblurring).parameters())
+        own = {id(parameter) for parameter in module}
+        rest = [parameter for parameter in self.network.parameters() if id(parameter) not in own]
+        groups = [{"params": group} for group in (rest, module) if group]
+        return torch.optim.Adam(groups, lr=self.recipe.optimiser.lr, betas=self.recipe.optimiser.betas, fused=True)
+
+    def train_dataloader(self) -> DataLoader[Item]:
+        """Batches from where the run stands, without end."""
+        indices = BatchIndices(self.recipe.batch, self.trainer.global_rank, self.trainer.world_size)
+        indices.position = self.position
+        return loader(self.samples, indices, self.recipe.workers, pin=self.device.type == "cuda")
+
+    def on_train_start(self) -> None:
+        """Take up the optimiser's state of the checkpoint, or write the first checkpoint."""
+        if self._optimiser_state is not None:
+            self._optimizer().load_state_dict(self._optimiser_state)
+            self._optimiser_state = None
+        else:
+            self._save()
+        self._since = self._began = time.perf_counter()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Note how long the step has waited for its batch."""
+        now = time.perf_counter()
+        self.waits.append(now - self._since)
+        self._since = now
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step of Adam on the weighted losses of the exits, unless the guard objects."""
+        lr, hr, indices = _floats(batch[0]), _floats(batch[1]), batch[2]
+        outputs = self._outputs(lr)
+        loss = sum(
+            (
+                weight * l1_gradient_loss(outputs[scale], reduced(hr, scale), self.recipe.loss.gradient)
+                for scale, weight in self.weights.items()
+            ),
+            torch.zeros((), device=hr.device),
+        )
+        optimiser = self._optimizer()
+        optimiser.zero_grad()
+        self.manual_backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip or math.inf)
+        self.latest = float(self.trainer.strategy.reduce(loss.detach(), reduce_op="mean"))
+        verdict = self.guard.judge(self.latest, float(norm))
+        self.position += 1
+        self.taken = verdict is Verdict.TAKE
+        if self.taken:
+            rate = self._set_rates(optimiser)
+            optimiser.step()
+            self._average()
+            self.step += 1
+            self._log(rate, float(norm))
+            return
+        log.warning("skipped step %d: loss %.4g, on %s", self.step, self.latest, self._names(outputs, indices))
+        if verdict is Verdict.GO_BACK:
+            self._go_back()
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        """Checkpoint and validate where they are due, and end the run."""
+        now = time.perf_counter()
+        self.durations.append(now - self._since)
+        ended = self.step >= self.recipe.steps
+        if self.taken and (self.step % self.recipe.checkpoint_every == 0 or ended):
+            every = math.ceil(self.recipe.validate_every / self.recipe.checkpoint_every) * self.recipe.checkpoint_every
+            ended = self.trainer.strategy.broadcast(ended or now - self._began > 60 * self.minutes)
+            if self.validation and (self.step % every == 0 or ended):
+                self._validate()
+            self._save()
+            self.returns = 0
+            self.trainer.should_stop = ended
+        self._since = time.perf_counter()
+
+    # -- the state of a run
+
+    def state(self) -> State:
+        """All that decides how the run goes on, in tensors, numbers and strings."""
+        return {
+            "recipe": plain(self.recipe),
+            "network": self.network.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimiser": self._optimizer().state_dict(),
+            "step": self.step,
+            "position": self.position,
+            "losses": list(self.guard.losses),
+            "scores": self.scores,
+            "log_bytes": self._log_bytes,
+            "seconds": self.elapsed(),
+        }
+
+    def elapsed(self) -> float:
+        """Seconds that the run has trained and validated, interruptions left out."""
+        return self.seconds + time.perf_counter() - self._began
+
+    def restore(self, state: State) -> None:
+        """Take up a state before training starts (the optimiser's part when it does)."""
+        self._restore_weights(state)
+        self.position = state["position"]
+        self.scores = state["scores"]
+        self.seconds = state["seconds"]
+        self._optimiser_state = state["optimiser"]
+        self._log_bytes = state["log_bytes"]
+        if (self.out / LOSSES).exists():
+            os.truncate(self.out / LOSSES, self._log_bytes)
+
+    def _restore_weights(self, state: State) -> None:
+        self.network.load_state_dict(state["network"])
+        self.ema.load_state_dict(state["ema"])
+        self.guard = LossGuard(state["losses"])
+        self.step = state["step"]
+
+    def _go_back(self) -> None:
+        """To the last checkpoint, with the samples that follow, so that the same accident does not come again."""
+        self.returns += 1
+        if self.returns > _RETURNS:
+            raise CnlrnError(f"the loss exploded {self.returns} times after step {self.step}; lower optimiser.lr")
+        state = read_state(self.out / CHECKPOINT)
+        self._restore_weights(state)
+        self._optimizer().load_state_dict(state["optimiser"])
+        log.warning("the loss exploded: back to the checkpoint of step %d, with other samples", self.step)
+
+    def _save(self) -> None:
+        """Write logs, weights and checkpoint, each whole or not at all."""
+        if self.trainer.is_global_zero:
+            self._write_rows()
+            save_weights(self.ema, self.out / WEIGHTS)
+            partial = self.out / f"{CHECKPOINT}.partial"
+            torch.save(self.state(), partial)
+            partial.replace(self.out / CHECKPOINT)
+        self.trainer.strategy.barrier()
+
+    # -- parts of a step
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return self.trainer.optimizers[0]
+
+    def _outputs(self, lr: Tensor) -> dict[int, Tensor]:
+        if len(self.weights) == 1:
+            (scale,) = self.weights
+            return {scale: self.network(lr, scale)}
+        return self.network.exits(lr)
+
+    def _set_rates(self, optimiser: torch.optim.Optimizer) -> float:
+        rates = rates_at(self.step, self.recipe)
+        for group, rate in zip(optimiser.param_groups, rates[-len(optimiser.param_groups) :], strict=True):
+            group["lr"] = rate
+        return rates[0]
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged weights towards the new ones; faster at the start, when the average is of bad weights."""
+        decay = min(self.recipe.optimiser.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
+
+    def _names(self, outputs: dict[int, Tensor], indices: Tensor) -> str:
+        """The samples of which an output is not finite, or all where that singles out none."""
+        finite = torch.stack([out.isfinite().flatten(1).all(1) for out in outputs.values()]).all(0)
+        chosen = indices if bool(finite.all()) else indices[~finite]
+        return "; ".join(self.samples.name(int(index)) for index in chosen)
+
+    # -- logs
+
+    def _log(self, rate: float, norm: float) -> None:
+        self._rows.append((self.step, self.position, repr(self.latest), f"{rate:.4g}", f"{norm:.4g}"))
+        if self.step % _LOGGED_EVERY == 0 and self.trainer.is_global_zero:
+            self._write_rows()
+            if isinstance(self.logger, pl.loggers.TensorBoardLogger):
+                self.logger.log_metrics({"loss": self.latest, "lr": rate, "gradient norm": norm}, self.step)
+
+    def _write_rows(self) -> None:
+        self._log_bytes = _append(self.out / LOSSES, ("step", "batches", "loss", "lr", "gradient_norm"), self._rows)
+        self._rows = []
+
+    def _validate(self) -> None:
+        if self.trainer.is_global_zero:
+            began = time.perf_counter()
+            results = validate(self.ema, self.validation, max(self.weights))
+            for name, result in results.items():
+                self.scores[name] = {"psnr": result.score.psnr, "ssim": result.score.ssim}
+                log.info("step %d: %s %.3f dB, SSIM %.4f", self.step, name, result.score.psnr, result.score.ssim)
+                if isinstance(self.logger, pl.loggers.TensorBoardLogger):
+                    self.logger.log_metrics(
+                        {f"psnr/{name}": result.score.psnr, f"ssim/{name}": result.score.ssim}, self.step
+                    )
+                    for index, sheet in enumerate(result.sheets):
+                        self.logger.experiment.add_image(f"{name}/{index}", sheet, self.step, dataformats="HWC")
+            seconds = f"{time.perf_counter() - began:.1f}"
+            rows = [
+                (self.step, name, f"{r.score.psnr:.4f}", f"{r.score.ssim:.5f}", seconds) for name, r in results.items()
+            ]
+            _append(self.out / SCORES, ("step", "set", "psnr", "ssim", "seconds"), rows)
+        self.trainer.strategy.barrier()
+
+
+def read_state(file: Path) -> State:
+    """The state in a checkpoint of a run; CnlrnError where it cannot be read."""
+    try:
+        state: State = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can fail in any way
+        raise CnlrnError(f"{file} is damaged or no checkpoint of a run; remove it to begin anew") from error
+    return state
+
+
+def rates_at(step: int, recipe: Recipe) -> tuple[float, float]:
+    """Learning rates at `step`: of the network, and of its deblurring module."""
+    o: Optimiser = recipe.optimiser
+    periods = o.periods or (recipe.steps,)
+    weights = o.restart_weights or (1.0,) * len(periods)
+    network, deblurring = (
+        learning_rate(step, base, periods, weights, o.eta_min, o.warmup) for base in (o.lr, o.deblurring_lr or o.lr)
+    )
+    return network, deblurring
+
+
+def reduced(hr: Tensor, scale: int) -> Tensor:
+    """The target of the exit `scale`: `hr` (n, c, h, w; multiples of 4) reduced to scale/4 by the protocol's bicubic.
+
+    Equal to `degradation.resize.bicubic`, as two matrix products on the whole batch; at x4 it is `hr` itself.
+    """
+    if scale == SCALE:
+        return hr
+    height, width = hr.shape[-2:]
+    rows, columns = (torch.from_numpy(matrix(n, n * scale // SCALE).copy()).to(hr.device) for n in (height, width))
+    with torch.autocast(hr.device.type, enabled=False):
+        return rows @ (hr @ columns.T)
+
+
+def _floats(batch: Tensor) -> Tensor:
+    """uint8 NHWC to float32 NCHW in [0, 1], channels last in memory."""
+    return batch.permute(0, 3, 1, 2).float().div_(255)
+
+
+def _append(file: Path, header: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> int:
+    """Append rows to a CSV file, made with its header where absent; the file's length in bytes."""
+    with file.open("a", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        if out.tell() == 0:
+            writer.writerow(header)
+        writer.writerows(rows)
+        return out.tell()

@@ -1,0 +1,60 @@
+"""How fast a recipe trains on this machine, and whether its data keep up: thirty steps of the real thing."""
+
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cnlrn.degradation import SCALE
+from cnlrn.networks.base import RestorationNetwork
+from cnlrn.training.recipe import Recipe
+from cnlrn.training.run import fit, prepare
+
+_STEPS = 30
+_WARM_UP = 5
+
+
+def profile(recipe: Recipe) -> str | None:
+    """Train 30 steps in a folder that is thrown away; lines of text with time, data wait and arithmetic of the last 25.
+
+    The arithmetic of a step is taken as three forward passes of the exits that are trained. None in all processes of a
+    run but the first.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        module = prepare(replace(recipe, steps=_STEPS, checkpoint_every=2 * _STEPS), Path(folder))
+        macs = macs_per_pixel(module.network, module.weights)
+        fit(module)
+        network = f"{sum(p.numel() for p in module.network.parameters()):,} parameters, {module.trainer.precision}"
+    if module.global_rank:
+        return None
+    waited, computed = (sum(list(times)[_WARM_UP:]) for times in (module.waits, module.durations))
+    step = (waited + computed) / (_STEPS - _WARM_UP)
+    side = recipe.data.patch // SCALE
+    flops = 3 * 2 * macs * side**2 * recipe.batch
+    return "\n".join(
+        [
+            f"network   {recipe.network}: {network}, {macs / 1e3:.1f} kMAC per LR pixel",
+            f"step      {1e3 * step:.0f} ms, {recipe.batch / step:.1f} samples/s of {side}x{side} LR pixels",
+            f"data      {waited / (waited + computed):.1%} of the time waited for",
+            f"reached   {flops / step / 1e9:.1f} GFLOP/s",
+        ]
+    )
+
+
+def macs_per_pixel(network: RestorationNetwork, exits: Mapping[int, float] | None = None) -> float:
+    """Multiply-accumulates per LR pixel of the given exits together, or of the largest alone.
+
+    Counted on one square of at least 48 LR pixels a side; attention over the whole picture costs more on larger ones.
+    """
+    side = network.multiple * math.ceil(48 / network.multiple)
+    lr = torch.zeros(1, 3, side, side, device=next(network.parameters()).device)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        if exits is None or len(exits) == 1:
+            network(lr, max(exits or network.scales))
+        else:
+            network.exits(lr)
+    return float(counter.get_total_flops()) / 2 / side**2

@@ -1,0 +1,167 @@
+"""From a recipe to a finished run folder."""
+
+import json
+import logging
+import math
+import os
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import lightning.pytorch as pl
+import torch
+import yaml
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from cnlrn import networks
+from cnlrn.data.sources import PairFiles, PreparedPairs, SharpFolder, Source, match, reds
+from cnlrn.data.stream import Samples
+from cnlrn.degradation import SCALE
+from cnlrn.degradation import recipe as degradation_recipe
+from cnlrn.errors import CnlrnError
+from cnlrn.networks.base import RestorationNetwork
+from cnlrn.networks.checkpoints import load_checkpoint, read_checkpoint
+from cnlrn.training.module import CHECKPOINT, Training, read_state
+from cnlrn.training.progress import ProgressBar
+from cnlrn.training.recipe import PairsData, PreparedData, Recipe, RedsData, plain
+from cnlrn.training.validation import pairs
+
+log = logging.getLogger(__name__)
+
+
+def train(recipe: Recipe, out: Path, init: Path | None = None, minutes: float = math.inf) -> Training:
+    """Run `recipe` in the folder `out`, going on from its last checkpoint where it has one.
+
+    `init` holds weights to begin with (a stage-1 file of the deblurring module alone will do; not used when going on).
+    The run ends after `recipe.steps` steps or at the first checkpoint after `minutes`. It leaves `weights.safetensors`
+    (averaged weights, float16), `run.json` (recipe, hours, steps, figures), `recipe.yaml`, `losses.csv`,
+    `validation.csv`, TensorBoard's logs and `last.ckpt`. CnlrnError where data, weights or checkpoint do not fit.
+    """
+    module = prepare(recipe, out, minutes)
+    module.validation = {name: pairs(folder) for name, folder in recipe.validation.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / CHECKPOINT).exists():
+        _go_on(module, out)
+    elif init is not None:
+        initialise(module.network, init)
+        module.ema.load_state_dict(module.network.state_dict())
+    (out / "recipe.yaml").write_text(yaml.safe_dump(plain(recipe), sort_keys=False), encoding="utf-8")
+    if module.step < recipe.steps:
+        logger = TensorBoardLogger(out, name="", version="tensorboard", purge_step=module.step + 1)
+        fit(module, logger, ProgressBar(module))
+    if module.global_rank == 0:
+        _write_summary(module, out)
+    return module
+
+
+def prepare(recipe: Recipe, out: Path, minutes: float = math.inf) -> Training:
+    """The network with fresh weights and its samples, ready to `fit`; CnlrnError where recipe and data do not fit."""
+    torch.manual_seed(recipe.seed)
+    network = networks.build(recipe.network, recipe.preset)
+    for scale in recipe.loss.exits:
+        network.check_scale(scale)
+    multiple = SCALE * network.multiple
+    if recipe.data.patch % multiple:
+        raise CnlrnError(
+            f"data.patch is {recipe.data.patch}; {recipe.network} needs a multiple of {multiple} HR pixels"
+        )
+    samples = Samples(source(recipe), recipe.seed)
+    samples[0]  # what is wrong with the data shows here, not in a worker
+    return Training(network, samples, recipe, out, minutes)
+
+
+def fit(module: Training, logger: TensorBoardLogger | None = None, progress: ProgressBar | None = None) -> None:
+    """Let Lightning train `module`, on whatever devices there are."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    devices = module.recipe.devices
+    if devices and not torch.cuda.is_available():
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
+    trainer = pl.Trainer(
+        devices=devices or "auto",
+        precision=precision(module.recipe.precision),
+        logger=logger or False,
+        callbacks=[progress] if progress else [],
+        max_epochs=1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")  # advice on workers and eval mode that does not apply
+        try:
+            trainer.fit(module)
+        except SystemExit as error:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from error
+        except CnlrnError as error:  # out of a data worker it comes with a traceback before its message
+            raise CnlrnError(str(error).strip().rpartition("CnlrnError: ")[2]) from error
+
+
+def source(recipe: Recipe) -> Source:
+    """The source of samples that `recipe.data` describes; CnlrnError where its folders do not serve."""
+    data = recipe.data
+    if isinstance(data, PairsData):
+        return PairFiles(match(data.lr, data.hr), data.patch)
+    if isinstance(data, RedsData):
+        return PairFiles(reds(data.folder), data.patch)
+    degradation = degradation_recipe(data.degradation)
+    if isinstance(data, PreparedData):
+        sharp = SharpFolder(data.folder, data.cache, degradation, data.patch + data.slack, data.texture)
+        return PreparedPairs(sharp, data.cache, data.count, data.patch, recipe.seed)
+    return SharpFolder(data.folder, data.cache, degradation, data.patch, data.texture)
+
+
+def precision(choice: Literal["auto", "bf16", "float32"]) -> Literal["bf16-mixed", "32-true"]:
+    """Lightning's name of the precision; auto is bf16 where CUDA, or AVX512-BF16 or AMX of the CPU, multiply it."""
+    if choice == "auto":
+        on_cpu = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        native = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else on_cpu
+    else:
+        native = choice == "bf16"
+    return "bf16-mixed" if native else "32-true"
+
+
+def initialise(network: RestorationNetwork, weights: Path) -> None:
+    """Load weights of the whole network, or, where the file holds only a deblurring module, of that module.
+
+    CnlrnError where they fit neither.
+    """
+    prefix = network.deblurring + "."
+    state = read_checkpoint(weights)
+    own = network.state_dict()
+    names = [name for name in own if name.startswith(prefix)]
+    if len(names) == len(own) or not all(name.startswith(prefix) for name in state):
+        load_checkpoint(network, weights)
+        return
+    unfit = [name for name in names if name not in state or state[name].shape != own[name].shape]
+    if unfit:
+        raise CnlrnError(f"{weights} lacks {len(unfit)} tensors of this deblurring module, such as {unfit[0]}")
+    network.load_state_dict({name: state[name] for name in names}, strict=False)
+
+
+def _go_on(module: Training, out: Path) -> None:
+    state = read_state(out / CHECKPOINT)
+    if state["recipe"]["network"] != module.recipe.network:
+        raise CnlrnError(
+            f"{out} holds a run of {state['recipe']['network']}, not of {module.recipe.network}; choose another folder"
+        )
+    if state["recipe"] != plain(module.recipe):
+        log.warning("%s holds a run of another recipe; it goes on with the present one", out)
+    module.restore(state)
+    log.info("going on from step %d of %s", module.step, out)
+
+
+def _write_summary(module: Training, out: Path) -> None:
+    summary = {
+        "recipe": plain(module.recipe),
+        "steps": module.step,
+        "samples": module.position * module.recipe.batch,
+        "hours": round(module.elapsed() / 3600, 3),
+        "scores": module.scores,
+        "torch": torch.__version__,
+        "device": str(module.device),
+        "threads": torch.get_num_threads(),
+    }
+    partial = out / f".run.json.{os.getpid()}"
+    partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    partial.replace(out / "run.json")

@@ -1,0 +1,49 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from cnlrn import networks
+from cnlrn.errors import CnlrnError
+from cnlrn.networks.base import restore
+from cnlrn.networks.checkpoints import load_checkpoint, save_weights
+from cnlrn.restorer import Restorer
+from cnlrn.training import export
+
+
+def test_an_exported_model_restores_as_torch_does_and_carries_its_card(tmp_path: Path) -> None:
+    network = networks.build("cnlrn-xs")
+    save_weights(network, tmp_path / "w.safetensors")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cnlrn-xs.json").write_text(json.dumps({"description": "written by a person"}))
+    card = export.export_model("cnlrn-xs", tmp_path / "w.safetensors", tmp_path / "out")
+
+    file = tmp_path / "out" / "cnlrn-xs.onnx"
+    model = onnx.load(file)
+    onnx.checker.check_model(model)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert (metadata["name"], metadata["scales"]) == ("cnlrn-xs", "1,2,4")
+    assert metadata["multiple"] == str(network.multiple)
+    assert {opset.version for opset in model.opset_import if opset.domain == ""} == {18}
+    assert str(Path(export.__file__).parents[2]).encode() not in file.read_bytes(), "the file tells where it was made"
+    assert card.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert json.loads((tmp_path / "out" / "cnlrn-xs.json").read_text())["description"] == "written by a person"
+
+    load_checkpoint(network, tmp_path / "out" / "cnlrn-xs.safetensors")
+    lr = np.random.default_rng(0).integers(0, 256, (21, 37, 3), np.uint8)
+    x = torch.from_numpy(lr).permute(2, 0, 1)[None] / 255
+    for scale in (1, 2, 4):
+        expected = (restore(network.eval(), x, scale)[0].permute(1, 2, 0).clamp(0, 1) * 255).numpy()
+        got = Restorer(file).restore(lr, scale)
+        assert np.abs(got - expected).max() < 0.502
+
+
+def test_an_export_that_differs_from_torch_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    with pytest.raises(CnlrnError, match="differs"):
+        export.export(networks.build("cnlrn-xs"), tmp_path / "x.onnx", "cnlrn-xs")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cnlrn.errors import CnlrnError
+from cnlrn.training.recipe import PreparedData, RedsData, load, plain
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+MINIMAL = "network: cnlrn-xs\nsteps: 10\ndata: {kind: sharp, folder: photos}\n"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize("name", ["paper-stage1", "paper-stage2", "cnlrn-s", "cnlrn-xs", "smoke"])
+def test_every_shipped_recipe_is_valid(name: str) -> None:
+    assert load(CONFIGS / f"{name}.yaml").steps > 0
+
+
+def test_the_paper_recipes_hold_the_papers_figures() -> None:
+    first, second = load(CONFIGS / "paper-stage1.yaml"), load(CONFIGS / "paper-stage2.yaml")
+    assert isinstance(first.data, RedsData)
+    assert (first.steps, first.batch, first.data.patch, first.loss.gradient) == (600_000, 32, 4 * 128, 0)
+    assert (first.optimiser.lr, first.optimiser.periods) == (1e-4, (150_000,) * 4)
+    assert (second.steps, second.batch, second.data.patch, second.loss.gradient) == (1_000_000, 32, 256, 0.1)
+    assert (second.optimiser.lr, second.optimiser.deblurring_lr) == (2e-4, 1e-5)
+    assert second.optimiser.restart_weights == (1, 0.5, 0.5, 0.5)
+    assert second.optimiser.betas == (0.9, 0.99)
+
+
+def test_overrides_change_single_values(tmp_path: Path) -> None:
+    recipe = load(
+        written(tmp_path, MINIMAL),
+        ["steps=7", "data.kind=prepared", "data.count=9", "optimiser.lr=5e-4", "loss.exits={4: 1, 2: 0.5}"],
+    )
+    assert recipe.steps == 7
+    assert recipe.data == PreparedData(Path("photos"), count=9)
+    assert recipe.optimiser.lr == 5e-4
+    assert recipe.loss.exits == {4: 1.0, 2: 0.5}
+
+
+def test_a_recipe_written_out_reads_back_equal(tmp_path: Path) -> None:
+    recipe = load(CONFIGS / "paper-stage2.yaml")
+    assert load(written(tmp_path, yaml.safe_dump(plain(recipe)))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stepz=3", "unknown key stepz.*did you mean steps"),
+        ("optimiser.learning=3", "unknown key optimiser.learning"),
+        ("data.path=photos", "unknown key data.path"),
+        ("steps=many", "steps is 'many'; expected a whole number"),
+        ("steps=1.5", "expected a whole number"),
+        ("steps=true", "expected a whole number"),
+        ("steps=0", "at least 1"),
+        ("optimiser.lr=fast", "optimiser.lr is 'fast'; expected a number"),
+        ("optimiser.betas=[0.9]", "optimiser.betas"),
+        ("precision=half", "one of auto, bf16, float32"),
+        ("data.kind=video", "data.kind must be one of sharp"),
+        ("optimiser.periods=[5]", "periods cover 5 steps of 10"),
+        ("loss=3", "loss is 3; expected keys and values"),
+        ("steps", "key=value"),
+        ("steps.more=3", "steps is a value"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(CnlrnError, match=message):
+        load(written(tmp_path, MINIMAL), [override])
+
+
+def test_a_missing_key_or_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CnlrnError, match=r"lacks data\.folder"):
+        load(written(tmp_path, "network: cnlrn-s\nsteps: 3\ndata: {kind: sharp}"))
+    with pytest.raises(CnlrnError, match=r"nowhere\.yaml"):
+        load(tmp_path / "nowhere.yaml")
+    with pytest.raises(CnlrnError, match="not YAML"):
+        load(written(tmp_path, "a: [1"))

@@ -1,0 +1,257 @@
+import csv
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cnlrn.data.sources import generator
+from cnlrn.degradation.resize import bicubic
+from cnlrn.errors import CnlrnError
+from cnlrn.networks.checkpoints import save_weights
+from cnlrn.networks.cnlrn import CNLRN, CNLRNPreset, DeblurringPretraining
+from cnlrn.networks.compact import CompactCNLRN
+from cnlrn.training.module import Training, reduced
+from cnlrn.training.profiling import macs_per_pixel, profile
+from cnlrn.training.recipe import Recipe, load
+from cnlrn.training.run import fit, initialise, prepare, train
+
+SMOKE = Path(__file__).parents[2] / "configs" / "smoke.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two sharp pictures with edges of all directions, and a validation pair."""
+    rng = np.random.default_rng(0)
+    for name in ("sharp/a.png", "sharp/b.png", "val/sharp/c.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = cv2.resize(rng.integers(0, 256, (12, 12, 3), np.uint8), (160, 160), interpolation=cv2.INTER_NEAREST)
+        assert cv2.imwrite(str(path), picture)
+    (tmp_path / "val" / "blurry_x4").mkdir()
+    cv2.imwrite(str(tmp_path / "val" / "blurry_x4" / "c.png"), cv2.resize(picture, (40, 40)))
+    return tmp_path
+
+
+def overrides(folder: Path, *more: str) -> list[str]:
+    return [f"data.folder={folder / 'sharp'}", f"data.cache={folder / 'cache'}", *more]
+
+
+def smoke(folder: Path, *more: str) -> Recipe:
+    return load(SMOKE, overrides(folder, "workers=0", *more))
+
+
+def losses(out: Path) -> list[dict[str, str]]:
+    with (out / "losses.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_weights_figures_and_logs(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    out = folder / "run"
+    with caplog.at_level(logging.INFO):
+        module = train(smoke(folder, "steps=10", f"validation={{mine: {folder / 'val'}}}"), out)
+    weights = load_file(out / "weights.safetensors")
+    assert weights.keys() == module.network.state_dict().keys()
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+    summary = json.loads((out / "run.json").read_text())
+    assert (summary["steps"], summary["samples"], summary["recipe"]["network"]) == (10, 20, "cnlrn-xs")
+    assert summary["scores"]["mine"]["psnr"] > 5
+    assert len(losses(out)) == 10
+    assert load(out / "recipe.yaml") == module.recipe
+    assert "mine" in (out / "validation.csv").read_text()
+    assert list((out / "tensorboard").glob("events*"))
+    assert re.search(r"step 10 of 10, 0 min left  loss 0\.\d+  lr \S+  data \S+ %", caplog.text)
+
+
+def test_training_lowers_the_loss(folder: Path) -> None:
+    out = folder / "run"
+    train(smoke(folder, "steps=60", "optimiser.lr=4e-3", "data.kind=prepared", "data.count=1", "data.slack=0"), out)
+    curve = [float(row["loss"]) for row in losses(out)]
+    assert np.mean(curve[-10:]) < 0.95 * np.mean(curve[:10])
+
+
+def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(folder: Path) -> None:
+    endless, killed, whole = ("optimiser.periods=[100000]", "checkpoint_every=5"), folder / "killed", folder / "whole"
+    settings = [word for value in overrides(folder, *endless, "steps=100000") for word in ("--set", value)]
+    command = [sys.executable, "-m", "cnlrn", "train", str(SMOKE), "--out", str(killed), *settings]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **quiet)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not ((killed / "losses.csv").exists() and len(losses(killed)) > 6):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+    reached = int(torch.load(killed / "last.ckpt", weights_only=True)["step"])
+    steps = f"steps={reached + 8}"
+    train(smoke(folder, *endless, steps), killed)
+    train(smoke(folder, *endless, steps), whole)
+
+    assert reached >= 5
+    assert losses(killed) == losses(whole)
+    first, second = (torch.load(out / "last.ckpt", weights_only=True) for out in (killed, whole))
+    for part in ("network", "ema"):
+        assert all(torch.equal(first[part][name], second[part][name]) for name in first[part])
+
+
+def test_two_processes_train_as_one_on_the_same_samples(folder: Path) -> None:
+    single = ("precision=float32", "steps=4", "workers=0")
+    settings = [word for value in overrides(folder, *single, "devices=2") for word in ("--set", value)]
+    command = [sys.executable, "-m", "cnlrn", "train", str(SMOKE), "--out", str(folder / "two"), *settings]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("4 steps") == 1
+    train(smoke(folder, *single), folder / "one")
+    curves = [[float(row["loss"]) for row in losses(folder / name)] for name in ("one", "two")]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+
+
+def test_minutes_end_a_run_at_a_checkpoint(folder: Path) -> None:
+    assert train(smoke(folder, "checkpoint_every=4"), folder / "run", minutes=0).step == 4
+
+
+def test_a_sample_that_is_not_finite_is_skipped_and_named(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2.imwrite(str(folder / "sharp" / "black.png"), np.zeros((160, 160, 3), np.uint8))
+    exits = CompactCNLRN.exits
+
+    def fail_on_black(self: CompactCNLRN, lr: Tensor) -> dict[int, Tensor]:
+        black = lr.amax((1, 2, 3), keepdim=True) == 0
+        return {scale: out.masked_fill(black, torch.nan) for scale, out in exits(self, lr).items()}
+
+    monkeypatch.setattr(CompactCNLRN, "exits", fail_on_black)
+    with caplog.at_level(logging.WARNING):
+        module = train(smoke(folder, "data.degradation=reds"), folder / "run")
+    skipped = [record.getMessage() for record in caplog.records if "skipped step" in record.getMessage()]
+    assert skipped
+    assert all("black.png" in line and "a.png" not in line for line in skipped)
+    assert module.step == 20
+    assert module.position >= 20 + len(skipped)
+    assert all(torch.isfinite(value).all() for value in module.network.state_dict().values())
+
+
+def test_an_exploding_loss_goes_back_to_the_last_checkpoint(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_step = Training._log
+    accidents = [25]
+
+    def explode(self: Training, rate: float, norm: float) -> None:
+        after_step(self, rate, norm)
+        if self.step in accidents:
+            accidents.remove(self.step)
+            with torch.no_grad():
+                for parameter in self.network.parameters():
+                    parameter.mul_(20)
+
+    monkeypatch.setattr(Training, "_log", explode)
+    with caplog.at_level(logging.WARNING):
+        module = train(smoke(folder, "steps=30"), folder / "run")
+    assert "back to the checkpoint of step 20" in caplog.text
+    assert (module.step, module.position) == (30, 40)
+    assert module.latest < 1
+
+    accidents.extend(range(31, 36))
+    with pytest.raises(CnlrnError, match=r"exploded 4 times after step .*optimiser\.lr"):
+        train(smoke(folder, "steps=60"), folder / "run")
+
+
+def test_what_goes_wrong_in_a_data_worker_is_one_sentence(folder: Path) -> None:
+    for side, name in ((16, "lr"), (64, "hr")):
+        (folder / name).mkdir()
+        cv2.imwrite(str(folder / name / "a.png"), np.zeros((side, side, 3), np.uint8))
+    pairs = f"data={{kind: pairs, lr: {folder / 'lr'}, hr: {folder / 'hr'}, patch: 64}}"
+    module = prepare(load(SMOKE, [pairs]), folder)
+    (folder / "lr" / "a.png").write_bytes(b"damaged")
+    with pytest.raises(CnlrnError, match=r"^100 pairs in a row"):
+        fit(module)
+
+
+def test_the_deblurring_module_has_its_own_learning_rate(folder: Path) -> None:
+    module = prepare(smoke(folder, "optimiser.deblurring_lr=1e-5", "optimiser.lr=1e-3"), folder)
+    optimiser = module.configure_optimizers()
+    module._set_rates(optimiser)
+    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    network = module.network
+    assert len(rates) == len(list(network.parameters()))
+    assert {rates[id(p)] for p in network.get_submodule("deblur").parameters()} == {1e-5}
+    assert {rates[id(p)] for p in network.get_submodule("exit4").parameters()} == {1e-3}
+
+
+def test_targets_of_the_smaller_exits_are_the_protocols_bicubic() -> None:
+    hr = np.random.default_rng(0).random((2, 24, 32, 3), np.float32)
+    batch = torch.from_numpy(hr).permute(0, 3, 1, 2)
+    assert reduced(batch, 4) is batch
+    for scale in (1, 2):
+        expected = np.stack([bicubic(picture, scale / 4) for picture in hr])
+        np.testing.assert_allclose(reduced(batch, scale).permute(0, 2, 3, 1), expected, atol=1e-5)
+
+
+def test_stage_two_begins_with_the_deblurring_module_of_stage_one(tmp_path: Path) -> None:
+    preset = CNLRNPreset(1, 1, 1, 1, 1, 1, 16)
+    first, second = DeblurringPretraining(preset), CNLRN(preset)
+    save_weights(first, tmp_path / "first.safetensors", half=False)
+    before = second.SRNet.state_dict()["tail.0.weight"].clone()
+    initialise(second, tmp_path / "first.safetensors")
+    deblurring = second.DeblurNet.state_dict()
+    assert all(torch.equal(tensor, first.DeblurNet.state_dict()[name]) for name, tensor in deblurring.items())
+    assert torch.equal(second.SRNet.state_dict()["tail.0.weight"], before)
+
+    with pytest.raises(CnlrnError, match="deblurring module"):
+        initialise(CNLRN(CNLRNPreset(2, 1, 1, 1, 1, 1, 16)), tmp_path / "first.safetensors")
+    save_weights(second, tmp_path / "whole.safetensors", half=False)
+    third = CNLRN(preset)
+    initialise(third, tmp_path / "whole.safetensors")
+    assert torch.equal(third.SRNet.state_dict()["tail.0.weight"], before)
+
+
+def test_a_folder_with_a_run_of_another_network_is_refused(folder: Path) -> None:
+    train(smoke(folder, "steps=1"), folder / "run")
+    with pytest.raises(CnlrnError, match="another folder"):
+        train(smoke(folder, "steps=2", "network=cnlrn-s"), folder / "run")
+    (folder / "run" / "last.ckpt").write_bytes(b"damaged")
+    with pytest.raises(CnlrnError, match=r"last\.ckpt is damaged"):
+        train(smoke(folder, "steps=2"), folder / "run")
+
+
+def test_a_recipe_that_does_not_fit_its_network_is_refused(folder: Path) -> None:
+    with pytest.raises(CnlrnError, match="multiple of 64"):
+        prepare(smoke(folder, "data.patch=72"), folder)
+    with pytest.raises(CnlrnError, match="x3"):
+        prepare(smoke(folder, "loss.exits={3: 1}"), folder)
+
+
+def test_profile_tells_time_wait_and_arithmetic(folder: Path) -> None:
+    recipe = smoke(folder)
+    text = profile(recipe)
+    assert text is not None
+    assert all(word in text for word in ("kMAC per LR pixel", "ms,", "% of the time waited", "GFLOP/s"))
+    samples = prepare(recipe, folder).samples
+    assert samples[3][2] == 3
+    assert np.array_equal(samples[3][0], samples.source.sample(generator(recipe.seed, 3)).lr)
+
+
+def test_macs_are_counted_per_lr_pixel() -> None:
+    class OneConvolution(CNLRN):
+        multiple = 4
+
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)
+            self.convolution = torch.nn.Conv2d(3, 5, 3, padding=1)
+
+        def forward(self, lr: Tensor, scale: int = 4) -> Tensor:
+            return self.convolution(lr)
+
+    assert macs_per_pixel(OneConvolution()) == 3 * 5 * 9
