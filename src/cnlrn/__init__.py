@@ -1,0 +1,34 @@
+"""Turns a blurry, low-resolution picture into a sharp one, up to four times as wide and high.
+
+    import cnlrn
+    sharp = cnlrn.restore("photo.jpg", output="sharp.png")
+
+`restore` restores one picture; a `Restorer` keeps its model loaded for many; `models()` lists the models.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnlrn.errors import CnlrnError
+from cnlrn.models import Card, models
+
+if TYPE_CHECKING:
+    from cnlrn.restorer import Restorer, restore
+
+    __version__: str
+
+__all__ = ["Card", "CnlrnError", "Restorer", "__version__", "models", "restore"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is slow to import only when it is used."""
+    if name in ("Restorer", "restore"):
+        from cnlrn import restorer
+
+        return getattr(restorer, name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("cnlrn")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

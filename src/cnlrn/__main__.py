@@ -1,0 +1,5 @@
+"""`python -m cnlrn` is the command `cnlrn`."""
+
+from cnlrn.cli import main
+
+main()

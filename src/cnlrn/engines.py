@@ -1,0 +1,124 @@
+"""Run an exported network behind one small protocol; ONNX Runtime is the engine.
+
+An engine knows what its network declares (scales, multiple, context) and computes on one batch that already has the
+right sides. Pictures, padding and tiles are not here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnlrn import onnxfile
+from cnlrn.errors import CnlrnError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_QUIET = 4  # only what is fatal: every other error comes as an exception
+
+
+class Engine(Protocol):
+    """A network ready to run.
+
+    `scales`: the enlargements it can give. `multiple`: the sides of its input are multiples of it. `context`: LR pixels
+    around a tile after which the tile is exact, None when the network looks at the whole picture.
+    """
+
+    name: str
+    scales: tuple[int, ...]
+    multiple: int
+    context: int | None
+
+    def run(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+        """Restore `lr` (n, 3, h, w) in [0, 1] to (n, 3, scale*h, scale*w), not clipped."""
+        ...
+
+
+class OnnxEngine:
+    """An ONNX file made by `cnlrn export`, run by ONNX Runtime. Safe to call from several threads."""
+
+    def __init__(
+        self, path: Path, *, sha256: str | None = None, device: str = "cpu", threads: int | None = None
+    ) -> None:
+        """Open the file at `path`; `sha256`, when given, is what its checksum must be.
+
+        `device` is "cpu" or "cuda"; `threads` is the number of CPU threads, all cores when None.
+
+        Raises:
+            CnlrnError: no such file, another checksum, corrupt, not made by `cnlrn export`, or no such device.
+        """
+        import onnxruntime
+
+        if device not in _PROVIDERS:
+            raise CnlrnError(f"there is no device {device!r}; choose cpu or cuda")
+        if _PROVIDERS[device] not in onnxruntime.get_available_providers():
+            raise CnlrnError(f"this ONNX Runtime cannot use {device}; install onnxruntime-gpu or choose cpu")
+        try:
+            self._model = path.read_bytes()
+        except OSError as error:
+            raise CnlrnError(f"the model {path} cannot be read ({error.strerror})") from error
+        if sha256 is not None and hashlib.sha256(self._model).hexdigest() != sha256:
+            raise CnlrnError(f"the model {path} is damaged (its checksum differs from its card's); install cnlrn again")
+        try:
+            metadata = onnxfile.metadata(self._model)
+            self.name = metadata["name"]
+            self.scales = tuple(int(scale) for scale in metadata["scales"].split(","))
+            self.multiple = int(metadata["multiple"])
+            self.context = int(metadata["context"]) if metadata["context"] else None
+        except (KeyError, ValueError):
+            raise CnlrnError(f"{path} is damaged or not a model made by `cnlrn export`") from None
+        self._path, self._device, self._threads = path, device, threads
+        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+        self._lock = threading.Lock()
+        self._session(max(self.scales))
+
+    def run(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+        """Restore `lr` (n, 3, h, w) in [0, 1], sides multiples of `multiple`, to (n, 3, scale*h, scale*w), not clipped.
+
+        Only the part of the network that leads to the exit of `scale` is computed.
+
+        Raises:
+            CnlrnError: the engine failed, most often for want of memory.
+        """
+        session = self._session(scale)
+        try:
+            restored: NDArray[np.float32] = session.run(None, {"lr": lr})[0]
+        except Exception as error:  # ONNX Runtime's exceptions have no base class but this
+            raise CnlrnError(
+                f"the model {self.name} failed on {lr.shape[3]}x{lr.shape[2]} pixels ({_first_line(error)}); "
+                "if memory is short, try a smaller tile"
+            ) from error
+        expected = (*lr.shape[:2], lr.shape[2] * scale, lr.shape[3] * scale)
+        if restored.shape != expected:
+            raise CnlrnError(
+                f"the model {self.name} returned {restored.shape} where {expected} was due; export it again"
+            )
+        return restored
+
+    def _session(self, scale: int) -> onnxruntime.InferenceSession:
+        """The session of one exit, made when it is first asked for."""
+        import onnxruntime
+
+        with self._lock:
+            if scale not in self._sessions:
+                options = onnxruntime.SessionOptions()
+                options.intra_op_num_threads = self._threads or 0
+                options.log_severity_level = _QUIET
+                try:
+                    graph = onnxfile.keep_output(self._model, f"x{scale}")
+                    providers = [_PROVIDERS[self._device]]
+                    self._sessions[scale] = onnxruntime.InferenceSession(graph, options, providers=providers)
+                except Exception as error:  # ONNX Runtime's exceptions have no base class but this
+                    raise CnlrnError(f"the model {self._path} cannot be used ({_first_line(error)})") from error
+            return self._sessions[scale]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

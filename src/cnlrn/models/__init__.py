@@ -1,0 +1,64 @@
+"""The models that users choose by name: each is an ONNX file in this folder and a card, `NAME.json`, that tells its
+data, licences, recipe, measured figures and limits. Running a model is not here: see `cnlrn.engines`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnlrn.errors import CnlrnError
+
+DEFAULT = "cnlrn-s"
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a user should know of a model before trusting it; the fields are those of the JSON file.
+
+    `file` is the ONNX file beside the card and `sha256` its checksum, in hexadecimal. `scales` are the enlargements it
+    offers. `data` lists what it was trained on, each with `name` and `licence`. `recipe` is the training recipe,
+    `figures` what was measured (name to value), and `limits` what it does badly, a sentence each.
+    """
+
+    name: str
+    description: str
+    file: str
+    sha256: str
+    scales: list[int]
+    data: list[dict[str, str]]
+    recipe: str
+    figures: dict[str, float]
+    limits: list[str]
+
+
+def models() -> list[Card]:
+    """The cards of all models that come with the package, sorted by name."""
+    return [_card(path) for path in sorted(FOLDER.glob("*.json"))]
+
+
+def find(model: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """The ONNX file of a model and the checksum that its card names.
+
+    `model` is a model's name, or the path of a file ending in `.onnx`, which has no card and so no checksum.
+
+    Raises:
+        CnlrnError: no model has this name; the message suggests the nearest.
+    """
+    if not isinstance(model, str) or model.lower().endswith(".onnx"):
+        return Path(model), None
+    cards = {card.name: card for card in models()}
+    if model in cards:
+        return FOLDER / cards[model].file, cards[model].sha256
+    import difflib
+
+    nearest = difflib.get_close_matches(model, cards, n=1, cutoff=0.4)
+    suggestion = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(cards)} or give an .onnx file"
+    raise CnlrnError(f"there is no model {model!r}; {suggestion}")
+
+
+def _card(path: Path) -> Card:
+    return Card(**json.loads(path.read_text(encoding="utf-8")))

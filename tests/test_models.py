@@ -1,0 +1,66 @@
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import cnlrn
+from cnlrn import CnlrnError
+from cnlrn.models import DEFAULT, FOLDER, Card, find
+
+CARD = {
+    "name": "cnlrn-s",
+    "description": "The default.",
+    "file": "cnlrn-s.onnx",
+    "sha256": "ab" * 32,
+    "scales": [1, 2, 4],
+    "data": [{"name": "Photographs", "licence": "CC0-1.0"}],
+    "recipe": "configs/cnlrn-s.yaml",
+    "figures": {"PSNR, dB": 21.7},
+    "limits": ["Faces smaller than 20 pixels are guessed."],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys.modules[find.__module__], "FOLDER", tmp_path)
+    for name in ("cnlrn-xs", "cnlrn-s"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(CARD | {"name": name, "file": f"{name}.onnx"}))
+    return tmp_path
+
+
+def test_models_are_listed_by_name_with_their_cards(folder: Path) -> None:
+    cards = cnlrn.models()
+    assert [card.name for card in cards] == ["cnlrn-s", "cnlrn-xs"]
+    assert cards[0] == Card(**CARD)  # type: ignore[arg-type]
+
+
+def test_a_name_finds_its_file_and_checksum(folder: Path) -> None:
+    assert find("cnlrn-xs") == (folder / "cnlrn-xs.onnx", "ab" * 32)
+
+
+@pytest.mark.parametrize("model", ["mine.onnx", Path("mine.onnx"), "folder/MINE.ONNX"])
+def test_an_onnx_file_is_a_model_too(model: str | Path) -> None:
+    assert find(model) == (Path(model), None)
+
+
+def test_an_unknown_name_suggests_the_nearest(folder: Path) -> None:
+    with pytest.raises(CnlrnError, match=r"no model 'cnlrn_xs'; did you mean cnlrn-xs\?"):
+        find("cnlrn_xs")
+    with pytest.raises(CnlrnError, match=r"choose from cnlrn-s, cnlrn-xs or give an \.onnx file"):
+        find("esrgan")
+
+
+def test_every_model_that_is_shipped_is_what_its_card_says() -> None:
+    for card in cnlrn.models():
+        assert (FOLDER / f"{card.name}.json").is_file()
+        assert hashlib.sha256((FOLDER / card.file).read_bytes()).hexdigest() == card.sha256
+        assert all(source["name"] and source["licence"] for source in card.data)
+        assert card.description
+        assert card.figures
+        assert card.limits
+
+
+def test_the_default_is_the_compact_model() -> None:
+    assert DEFAULT == "cnlrn-s"

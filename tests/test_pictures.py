@@ -1,0 +1,340 @@
+import io
+import os
+import resource
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from cnlrn import pictures
+from cnlrn.errors import CnlrnError
+from cnlrn.pictures import Picture, read, write
+
+FORMATS = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "avif"]
+LOSSLESS = ["png", "tif"]
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" note="kept"/></x:xmpmeta>'
+
+
+def smooth(height: int, width: int, channels: int, dtype: Any = np.uint8) -> NDArray[Any]:
+    """A gradient that lossy formats keep nearly."""
+    y, x = np.mgrid[0:height, 0:width]
+    ramps = np.stack([x / width, y / height, (x + y) / (width + height)], axis=2)[..., :channels]
+    full = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
+    return (
+        np.asarray(0.1 + 0.8 * ramps) * full
+        if dtype == np.float32
+        else np.rint((0.1 + 0.8 * ramps) * full).astype(dtype)
+    )
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def error_of(source: Path | bytes) -> str:
+    with pytest.raises(CnlrnError) as caught:
+        read(source)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_format_comes_back(tmp_path: Path, extension: str, channels: int) -> None:
+    pixels = smooth(40, 56, channels)
+    write(Picture(pixels), tmp_path / f"picture.{extension}")
+    back = read(tmp_path / f"picture.{extension}").pixels
+    assert back.dtype == np.uint8
+    difference = np.abs(back.astype(int) - pixels)
+    assert difference.max() == 0 if extension in ("png", "tif", "tiff") else difference.mean() < 1.5
+    if extension not in ("webp", "avif"):  # these store gray as three equal channels
+        assert back.shape == pixels.shape
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("extension", LOSSLESS)
+def test_16_bits_are_kept(tmp_path: Path, extension: str, channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (9, 13, channels), np.uint16)
+    alpha = np.random.default_rng(1).integers(0, 65536, (9, 13), np.uint16)
+    write(Picture(pixels, alpha), tmp_path / f"picture.{extension}")
+    back = read(tmp_path / f"picture.{extension}")
+    np.testing.assert_array_equal(back.pixels, pixels)
+    np.testing.assert_array_equal(back.alpha, alpha)
+
+
+def test_avif_keeps_more_than_8_bits(tmp_path: Path) -> None:
+    pixels = smooth(64, 64, 3, np.uint16)
+    write(Picture(pixels), tmp_path / "picture.avif")
+    back = read(tmp_path / "picture.avif").pixels
+    assert back.dtype == np.uint16
+    assert np.abs(back.astype(int) - pixels).mean() < 65535 / 255 / 2
+
+
+def test_floating_point_is_kept_in_tiff_and_rounded_to_16_bits_in_png(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).random((9, 13, 3), np.float32)
+    write(Picture(pixels), tmp_path / "picture.tif")
+    np.testing.assert_array_equal(read(tmp_path / "picture.tif").pixels, pixels)
+    write(Picture(pixels), tmp_path / "picture.png")
+    np.testing.assert_array_equal(read(tmp_path / "picture.png").pixels, np.rint(pixels * 65535))
+
+
+def test_16_bits_are_rounded_to_the_nearest_8(tmp_path: Path) -> None:
+    pixels = np.full((16, 16, 1), 257 * 100 + 130, np.uint16)  # nearer to 101 than to 100
+    write(Picture(pixels), tmp_path / "picture.jpg")
+    assert (read(tmp_path / "picture.jpg").pixels == 101).all()
+
+
+@pytest.mark.parametrize("extension", ["png", "webp", "tif", "avif"])
+def test_alpha_comes_back(tmp_path: Path, extension: str) -> None:
+    alpha = smooth(40, 56, 1)[..., 0]
+    write(Picture(smooth(40, 56, 3), alpha), tmp_path / f"picture.{extension}")
+    back = read(tmp_path / f"picture.{extension}").alpha
+    assert back is not None
+    assert np.abs(back.astype(int) - alpha).max() <= 2
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_shows_what_is_transparent_on_white(tmp_path: Path, channels: int) -> None:
+    write(Picture(np.zeros((8, 8, channels), np.uint8), np.zeros((8, 8), np.uint8)), tmp_path / "picture.jpg")
+    back = read(tmp_path / "picture.jpg")
+    assert back.alpha is None
+    assert back.pixels.shape == (8, 8, channels)
+    assert (back.pixels == 255).all()
+
+
+def test_palettes_are_expanded() -> None:
+    image = Image.new("P", (4, 3), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    back = read(saved(image, "png"))
+    assert (back.pixels == (200, 100, 50)).all()
+    assert back.alpha is None
+    transparent = read(saved(image, "png", transparency=1)).alpha
+    assert transparent is not None
+    assert (transparent == 0).all()
+
+
+def test_one_bit_pictures_are_gray() -> None:
+    for kind in ("png", "tiff"):
+        pixels = read(saved(Image.new("1", (4, 3), 1), kind)).pixels
+        assert pixels.shape == (3, 4, 1)
+        assert (pixels == 255).all()
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "tiff"])
+def test_cmyk_becomes_srgb(kind: str) -> None:
+    for ink, colour in (
+        ((0, 0, 0, 0), (255, 255, 255)),
+        ((0, 255, 255, 0), (230, 30, 40)),
+        ((0, 0, 0, 255), (30, 30, 30)),
+    ):
+        back = read(saved(Image.new("CMYK", (8, 8), ink), kind))
+        assert back.pixels.shape == (8, 8, 3)
+        assert np.abs(back.pixels.astype(int) - colour).max() <= 40
+        assert back.icc is None or back.icc[16:20] == b"RGB "
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
+def test_the_exif_orientation_is_applied(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    upright = np.zeros((32, 48), np.uint8)
+    upright[:16, :16] = 255  # a white corner, upper left
+    stored = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
+        5: upright.T, 6: np.rot90(upright), 7: upright[::-1, ::-1].T, 8: np.rot90(upright, -1),
+    }[orientation]  # fmt: skip
+    pixels = read(saved(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif)).pixels
+    assert pixels.shape[:2] == (32, 48)
+    assert np.abs(pixels[..., 0].astype(int) - upright).mean() < 3
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "avif"])
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "avif"])
+def test_exif_xmp_profile_and_resolution_go_along(tmp_path: Path, kind: str, extension: str) -> None:
+    exif = Image.Exif()
+    exif.update({0x112: 6, 0x10E: "a lighthouse", 0x11A: 300.0, 0x11B: 300.0, 0x128: 2})
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = saved(Image.new("RGB", (48, 32)), kind, exif=exif, xmp=XMP, icc_profile=profile, dpi=(300, 300))
+    write(read(source), tmp_path / f"picture.{extension}")
+    with Image.open(tmp_path / f"picture.{extension}") as back:
+        assert back.size == (32, 48)
+        assert back.info["icc_profile"] == profile
+        tags = back.getexif()
+        assert (tags.get(0x112, 1), tags[0x10E], tags[0x11A]) == (1, "a lighthouse", 300)
+    if kind != "png":  # Pillow writes no XMP there
+        xmp = read(tmp_path / f"picture.{extension}").metadata["xmp-data"]
+        assert b'tiff:Orientation="1"' in xmp
+        assert b'note="kept"' in xmp
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_thumbnail_of_the_blurry_picture_is_dropped(tmp_path: Path, order: str) -> None:
+    thumbnail = saved(Image.new("RGB", (16, 16), "red"), "jpeg")
+
+    def directory(following: int, *entries: tuple[int, int, int, int]) -> bytes:
+        packed = b"".join(struct.pack(order + "HHII", *entry) for entry in entries)
+        return struct.pack(order + "H", len(entries)) + packed + struct.pack(order + "I", following)
+
+    first = directory(26, (0x11A, 4, 1, 300))
+    second = directory(0, (0x103, 4, 1, 6), (0x201, 4, 1, 26 + 42), (0x202, 4, 1, len(thumbnail)))
+    tiff = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8) + first + second + thumbnail
+    source = saved(Image.new("RGB", (48, 32)), "jpeg", exif=b"Exif\0\0" + tiff)
+    assert thumbnail in source
+    write(read(source), tmp_path / "picture.jpg")
+    written = (tmp_path / "picture.jpg").read_bytes()
+    assert thumbnail[100:300] not in written
+    with Image.open(io.BytesIO(written)) as image:
+        assert image.getexif()[0x11A] == 300
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png", "tif"])
+def test_the_resolution_is_kept_without_exif(tmp_path: Path, extension: str) -> None:
+    write(read(saved(Image.new("RGB", (8, 8)), "tiff", dpi=(300, 300))), tmp_path / f"picture.{extension}")
+    with Image.open(tmp_path / f"picture.{extension}") as back:
+        assert back.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_a_profile_of_other_channels_is_dropped() -> None:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = b"CMYK"
+    assert read(saved(Image.new("RGB", (8, 8)), "jpeg", icc_profile=bytes(profile))).icc is None
+
+
+def test_a_missing_file_a_folder_and_an_empty_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    assert error_of(tmp_path / "none.jpg") == f"{tmp_path / 'none.jpg'} does not exist"
+    assert error_of(tmp_path) == f"{tmp_path} is a folder; give a picture file"
+    assert error_of(tmp_path / "empty.jpg") == f"{tmp_path / 'empty.jpg'} is empty"
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff", "avif"])
+def test_a_picture_cut_short_is_an_error(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = saved(Image.fromarray(noise), kind)
+    for length in (len(whole) // 2, len(whole) * 9 // 10, 20):
+        assert "cut short" in error_of(whole[:length])
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate"])
+def test_a_tiff_without_its_last_byte_is_an_error(compression: str | None) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = saved(Image.fromarray(noise), "tiff", compression=compression)
+    np.testing.assert_array_equal(read(whole).pixels, noise)
+    error_of(whole[:-1])
+
+
+@pytest.mark.parametrize("options", [{"tile": True, "bigtiff": True}, {"bigtiff": True}, {"tile": True}])
+def test_tiled_and_large_tiffs_are_read(options: dict[str, bool]) -> None:
+    pixels = smooth(300, 200, 3)
+    whole = pictures.as_vips(pixels).tiffsave_buffer(**options)
+    np.testing.assert_array_equal(read(whole).pixels, pixels)
+    assert "cut short" in error_of(whole[: len(whole) // 2])
+
+
+def test_what_is_not_a_picture_is_said(tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("Dear diary")
+    assert error_of(tmp_path / "notes.jpg").endswith("notes.jpg is not a PNG, JPEG, WebP, TIFF or AVIF picture")
+    assert "is a BMP file, which cannot be read" in error_of(saved(Image.new("RGB", (4, 4)), "bmp"))
+    assert "is a GIF file, which cannot be read" in error_of(saved(Image.new("P", (4, 4)), "gif"))
+    assert "is HEIC or a video" in error_of(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+
+
+@pytest.mark.parametrize("kind", ["webp", "tiff", "png", "avif"])
+def test_several_frames_are_refused(kind: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    assert "holds several pictures" in error_of(saved(frames[0], kind, save_all=True, append_images=frames[1:]))
+
+
+def test_samples_of_another_kind_are_refused() -> None:
+    assert "samples of type int" in error_of(saved(Image.new("I", (4, 4)), "tiff"))
+
+
+def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(saved(Image.new("RGB", (4, 4)), "png"))
+    assert read(tmp_path / "photo.jpg").pixels.shape == (4, 4, 3)
+
+
+def test_libvips_keeps_quiet(tmp_path: Path) -> None:
+    (tmp_path / "odd.png").write_bytes(saved(Image.new("RGB", (4, 4)), "png", icc_profile=b"no profile at all"))
+    script = "import sys, cnlrn.pictures; cnlrn.pictures.read(sys.argv[1])"
+    run = subprocess.run([sys.executable, "-c", script, tmp_path / "odd.png"], capture_output=True, check=True)
+    assert (run.stdout, run.stderr) == (b"", b"")
+
+
+def test_a_target_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = Picture(np.zeros((4, 4, 3), np.uint8))
+    for name, reason in (("x.bmp", "written as .png"), ("none/x.png", "does not exist"), ("x", "written as .png")):
+        with pytest.raises(CnlrnError, match=reason):
+            write(picture, tmp_path / name)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(CnlrnError, match="is a folder"):
+        write(picture, tmp_path / "folder.png")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(CnlrnError, match="no permission"):
+        write(picture, tmp_path / "x.png")
+
+
+def test_a_picture_too_large_for_its_format_is_said(tmp_path: Path) -> None:
+    picture = Picture(np.zeros((1, 16384, 3), np.uint8))
+    with pytest.raises(CnlrnError, match="at most 16383 a side; write a PNG or TIFF"):
+        write(picture, tmp_path / "x.webp")
+    write(picture, tmp_path / "x.avif")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.avif"]
+
+
+@pytest.mark.parametrize("extension", FORMATS)
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, extension: str) -> None:
+    target = tmp_path / f"picture.{extension}"
+    target.write_bytes(b"old")
+    noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(CnlrnError, match="cannot write"):
+            write(Picture(noise), target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    assert target.read_bytes() == b"old"
+
+
+def test_ctrl_c_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        assert len(list(tmp_path.iterdir())) == 2
+        raise KeyboardInterrupt
+
+    (tmp_path / "x.png").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(Picture(np.zeros((4, 4, 3), np.uint8)), tmp_path / "x.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+    assert (tmp_path / "x.png").read_bytes() == b"old"
+
+
+def test_odd_names_are_only_names(tmp_path: Path) -> None:
+    folder = tmp_path / "a [Q=1] %d"
+    folder.mkdir()
+    for name in ("x[compression=0].png", "ö ü.png", os.fsdecode(b"latin-\xe9.png"), ".png.png"):
+        write(Picture(np.full((2, 2, 3), 7, np.uint8)), folder / name)
+        assert (read(folder / name).pixels == 7).all()
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_files_get_the_permissions_that_the_user_is_used_to(tmp_path: Path) -> None:
+    write(Picture(np.zeros((2, 2, 3), np.uint8)), tmp_path / "x.png")
+    (tmp_path / "usual").touch()
+    assert (tmp_path / "x.png").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_png_bytes_come_back() -> None:
+    pixels = smooth(5, 7, 3, np.uint16)
+    np.testing.assert_array_equal(read(pictures.encode(Picture(pixels))).pixels, pixels)
