@@ -59,8 +59,7 @@ class SharpFolder:
 
         CnlrnError where no picture is large enough; smaller ones are left out and a warning names them.
         """
-        if patch % SCALE:
-            raise CnlrnError(f"a patch of {patch} HR pixels is no multiple of {SCALE}; choose another `data.patch`")
+        _check_patch(patch)
         self.degradation = degradation
         self.texture = texture
         self.side = patch + 2 * degradation.margin
@@ -126,8 +125,7 @@ class PairFiles:
 
     def __init__(self, pairs: list[tuple[Path, Path]], patch: int) -> None:
         """`pairs` of (LR, HR) files, HR 4 times as large; `patch` is the HR patch's side, a multiple of 4."""
-        if patch % SCALE:
-            raise CnlrnError(f"a patch of {patch} HR pixels is no multiple of {SCALE}; choose another `data.patch`")
+        _check_patch(patch)
         self.pairs = pairs
         self.patch = patch
         self.unusable: set[int] = set()
@@ -177,6 +175,11 @@ def reds(root: Path, split: Literal["train", "val"] = "train") -> list[tuple[Pat
             f"no clips in {sharp}; expected the layout of REDS, {sharp / '000' / '00000000.png'} and so on"
         )
     return [pair for clip in clips for pair in match(blurry / clip, sharp / clip)]
+
+
+def _check_patch(patch: int) -> None:
+    if patch % SCALE:
+        raise CnlrnError(f"a patch of {patch} HR pixels is no multiple of {SCALE}; choose another `data.patch`")
 
 
 def _matches(lr: Byte, hr: Byte) -> bool:

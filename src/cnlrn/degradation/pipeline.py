@@ -89,7 +89,7 @@ def degrade(sharp: Byte, recipe: Recipe, seed: int) -> Pair:
     """Degrade a whole picture (uint8 HWC RGB, at least 4x4), aligned with mid-exposure.
 
     The picture is first cropped to multiples of 4. The same picture, recipe and seed give the same bytes. Source:
-    PAPER.md's protocol and the REDS construction (Nah et al., CVPRW 2019).
+    the construction of REDS (Nah et al., CVPRW 2019), on which the paper trains.
     """
     height, width = (side - side % SCALE for side in sharp.shape[:2])
     if not height or not width:

@@ -27,7 +27,7 @@ def score(restored: Byte, sharp: Byte) -> Score:
 
     PSNR is 10 log10(255^2 / MSE) over all channels, at most 168.1 dB (equal pictures). SSIM (Wang et al., IEEE TIP
     2004) has an 11x11 gaussian window of sigma 1.5, in the region where the window fits, mean over channels. CnlrnError
-    where the sizes differ or are below 19 pixels. Source: PAPER.md's published results; the same as for REDS and DVD.
+    where the sizes differ or are below 19 pixels. Source: the figures for REDS and DVD in Bai et al., CVPRW 2021.
     """
     if restored.shape != sharp.shape:
         raise CnlrnError(f"the restored picture is {_size(restored)}, the sharp one {_size(sharp)}; they must be equal")

@@ -238,8 +238,10 @@ class Training(pl.LightningModule):
     # -- logs
 
     def _log(self, rate: float, norm: float) -> None:
+        if not self.trainer.is_global_zero:
+            return
         self._rows.append((self.step, self.position, repr(self.latest), f"{rate:.4g}", f"{norm:.4g}"))
-        if self.step % _LOGGED_EVERY == 0 and self.trainer.is_global_zero:
+        if self.step % _LOGGED_EVERY == 0:
             self._write_rows()
             if isinstance(self.logger, pl.loggers.TensorBoardLogger):
                 self.logger.log_metrics({"loss": self.latest, "lr": rate, "gradient norm": norm}, self.step)
