@@ -196,6 +196,7 @@ def test_degrade_writes_the_same_blurry_picture_each_time(cnlrn: Command, photo:
         (("photo.png", "-o", "photo.png"), "photo.png exists; give --overwrite"),
         (("photo.png", "-o", "new.png", "--sharp", "photo.png"), "photo.png exists; give --overwrite"),
         (("photo.png", "-o", "new.txt"), "new.txt"),
+        (("photo.png", "-o", "new.png", "--sharp", "new.txt"), "new.txt"),
     ],
 )
 def test_degrade_tells_mistakes_and_writes_nothing(

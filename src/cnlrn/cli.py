@@ -133,11 +133,12 @@ def degrade(
     with _extra():
         from cnlrn import degradation
         from cnlrn.data import pictures
-    from cnlrn.pictures import Picture, write
+    from cnlrn.pictures import Picture, check_target, write
 
     for path in (output, sharp):
         if path is not None:
             _refuse_existing(path, overwrite)
+            check_target(path)
     pixels = pictures.read(picture)
     if pixels is None:
         raise CnlrnError(f"{picture} cannot be read as a picture")
