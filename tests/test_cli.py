@@ -1,9 +1,11 @@
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,9 +55,164 @@ def test_restore_writes_beside_the_picture_and_says_what(cnlrn: Command, photo: 
 
 def test_restore_takes_every_option(cnlrn: Command, photo: Path, model: str) -> None:
     target = photo.with_name("sharp.tif")
-    options = ("--model", model, "--scale", "2", "--tile", "8", "--threads", "1")
-    assert cnlrn("restore", photo, "-o", target, *options) == 0
+    options = ("--scale", "2", "--tile", "8", "--threads", "1", "--device", "cpu", "--max-pixels", "192", "--strip")
+    assert cnlrn("restore", photo, "-o", target, "--model", model, "--ensemble", *options) == 0
     np.testing.assert_array_equal(read(target).pixels, read(photo).pixels.repeat(2, axis=0).repeat(2, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "width"),
+    [
+        (("--scale", "3"), "photo_x3.png", 48),
+        (("--scale", "0.5"), "photo_x0.5.png", 8),
+        (("--width", "100"), "photo_w100.png", 100),
+        (("--height", "24"), "photo_h24.png", 32),
+        (("--width", "7", "--height", "9"), "photo_7x9.png", 7),
+        (("--format", "WebP", "--name", "{stem}-{ext}"), "photo-png.webp", 64),
+    ],
+)
+def test_restore_gives_the_size_name_and_format_that_were_asked_for(
+    cnlrn: Command, photo: Path, model: str, options: tuple[str, ...], name: str, width: int
+) -> None:
+    assert cnlrn("restore", photo, "--model", model, *options) == 0
+    assert read(photo.with_name(name)).pixels.shape[1] == width
+
+
+def test_a_result_that_exists_is_skipped_without_a_word_of_failure(cnlrn: Command, photo: Path, model: str) -> None:
+    assert cnlrn("restore", photo, "--model", model) == 0
+    target = photo.with_name("photo_x4.png")
+    target.write_bytes(b"kept")
+    assert cnlrn("restore", photo, "--model", model) == 0
+    assert cnlrn.out == f"{target}: skipped, it exists; --overwrite replaces it\n"
+    assert target.read_bytes() == b"kept"
+    assert cnlrn("restore", photo, "--model", model, "--overwrite") == 0
+    assert read(target).pixels.shape == (48, 64, 3)
+
+
+def test_many_pictures_end_in_a_summary(cnlrn: Command, photo: Path, model: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cnlrn("restore", photo, "-o", f"{out}/", "--model", model) == 0
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "other.png").write_bytes(photo.read_bytes())
+    assert cnlrn("restore", tmp_path, "-o", out, "--model", model) == 1
+    summary = r"1 restored, 1 skipped \(there already\), 1 failed, 1 other files ignored, in \d+\.\d s\n"
+    assert re.fullmatch(summary, cnlrn.out)
+    assert cnlrn.err == f"cnlrn: {tmp_path / 'empty.jpg'} is empty\n"
+    (tmp_path / "empty.jpg").unlink()
+    assert cnlrn("restore", tmp_path, "-o", out, "--model", model) == 0
+    assert cnlrn("restore", tmp_path / "none.png", tmp_path / "empty.jpg", "--model", model) == 1
+    assert cnlrn.err.count("\n") == 2
+
+
+def test_json_has_a_line_a_picture_and_one_of_totals(cnlrn: Command, photo: Path, model: str) -> None:
+    assert cnlrn("restore", photo, "none.png", "--model", model, "--json") == 1
+    done, failed, totals = map(json.loads, cnlrn.out.splitlines())
+    assert (done["source"], done["target"], done["status"]) == (str(photo), str(photo)[:-4] + "_x4.png", "done")
+    assert (done["before"], done["after"], done["reason"]) == ([16, 12], [64, 48], None)
+    assert (failed["status"], failed["reason"]) == ("failed", "none.png does not exist")
+    assert totals.pop("seconds") > 0
+    assert totals == {"done": 1, "skipped": 0, "failed": 1, "ignored": 0}
+    assert cnlrn.err == ""
+
+
+def run(arguments: list[str | Path], **options: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "cnlrn", *arguments], capture_output=True, **options)
+
+
+def test_a_picture_goes_from_stdin_to_stdout(photo: Path, model: str, tmp_path: Path) -> None:
+    done = run(["restore", "-", "--format", "tif", "--scale", "2", "--model", model], input=photo.read_bytes())
+    assert (done.returncode, done.stderr) == (0, b"")
+    np.testing.assert_array_equal(read(done.stdout).pixels, read(photo).pixels.repeat(2, axis=0).repeat(2, axis=1))
+    done = run(["restore", photo, "-o", "-", "--model", model])
+    assert done.stdout.startswith(b"\x89PNG")
+    done = run(["restore", "-", "-o", tmp_path / "sharp.jpg", "--model", model], input=photo.read_bytes())
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert read(tmp_path / "sharp.jpg").pixels.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "reason"),
+    [
+        (["-"], b"", b"the picture is empty"),
+        (["-"], b"not a picture", b"the picture is not a PNG"),
+        (["-", "photo.png"], b"", b"- stands for one picture, alone and without --json"),
+        (["-", "--json"], b"", b"- stands for one picture"),
+        (["-", "--format", "gif"], b"", b"pictures are written as .png"),
+        (["-", "-o", "photo.png"], b"", b"photo.png exists"),
+        (["none.png", "-o", "-"], b"", b"none.png does not exist"),
+    ],
+)
+def test_misuse_of_streams_is_one_line_and_exit_2(
+    photo: Path, model: str, arguments: list[str], stdin: bytes, reason: bytes
+) -> None:
+    done = run(["restore", *arguments, "--model", model], input=stdin, cwd=photo.parent)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+    assert reason in done.stderr
+
+
+def test_a_reader_of_stdout_that_has_gone_is_told_of(photo: Path, model: str) -> None:
+    command = f"set -o pipefail; {sys.executable} -m cnlrn restore {photo} -o - --scale 99 --model {model} | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "cnlrn: cannot write to stdout (Broken pipe)\n")
+
+
+def test_a_bar_on_a_terminal_tells_how_far_and_how_fast(photo: Path, model: str, tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("there is no pseudo-terminal")
+    import pty
+
+    shown = bytearray()
+
+    def read_and_keep(descriptor: int) -> bytes:
+        data = os.read(descriptor, 1024)
+        shown.extend(data)
+        return data
+
+    command = [
+        sys.executable,
+        "-m",
+        "cnlrn",
+        "restore",
+        str(photo),
+        str(photo),
+        "-o",
+        str(tmp_path / "out"),
+        "--model",
+        model,
+    ]
+    pid, descriptor = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, command)
+    while True:
+        try:
+            if not read_and_keep(descriptor):
+                break
+        except OSError:  # the other end is closed
+            break
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert b"1 of 1 pictures" in shown
+    assert b"1 restored" in shown
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_run_leaves_whole_files_only_and_can_go_on(
+    tmp_path: Path, model: str, number: signal.Signals, code: int
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    for name in range(30):
+        pictures.write(Picture(pixels), photos / f"{name:02}.jpg")
+    command = [sys.executable, "-m", "cnlrn", "restore", photos, "-o", out, "--model", model]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not list(out.glob("*_x4.png")):
+            assert process.poll() is None
+        process.send_signal(number)
+        said = process.communicate()
+    assert (process.returncode, said) == (code, (b"", b""))
+    left = sorted(path.name for path in out.iterdir())
+    assert 0 < len(left) < 30
+    assert all(name.endswith("_x4.png") and read(out / name).pixels.shape == (1200, 1600, 3) for name in left)
 
 
 def test_nothing_is_overwritten_unasked(cnlrn: Command, photo: Path, model: str) -> None:
@@ -70,8 +227,17 @@ def test_nothing_is_overwritten_unasked(cnlrn: Command, photo: Path, model: str)
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["restore"], "Missing argument 'PICTURE'"),
-        (["restore", "photo.png", "--scale", "3"], "restores at scale 1, 2 or 4, not 3"),
+        (["restore"], "Missing argument 'PICTURES...'"),
+        (["restore", "photo.png", "--scale", "0"], "scale must be more than 0"),
+        (["restore", "photo.png", "--width", "-3"], "width must be more than 0"),
+        (["restore", "photo.png", "--scale", "2", "--width", "9"], "either a scale or a width"),
+        (["restore", "photo.png", "--scale", "1e5"], "more than 16 times the limit"),
+        (["restore", "photo.png", "--max-pixels", "100"], "more than the limit of 100"),
+        (["restore", "photo.png", "--device", "tpu"], "there is no device 'tpu'"),
+        (["restore", "photo.png", "--format", "gif"], "pictures are written as"),
+        (["restore", "photo.png", "--name", "{x}"], "'{x}' cannot name the results"),
+        (["restore", "none*.png"], "no file matches none*.png"),
+        (["restore", "photo.png", "tiny.onnx", "-o", "sharp.png"], "several pictures need a folder"),
         (["restore", "photo.png", "--scale", "big"], "--scale"),
         (["restore", "photo.png", "--tile", "0"], "--tile"),
         (["restore", "photo.png", "--threads", "0"], "--threads"),
@@ -79,7 +245,7 @@ def test_nothing_is_overwritten_unasked(cnlrn: Command, photo: Path, model: str)
         (["restore", "photo.png", "--model", "esrgan"], "no model 'esrgan'"),
         (["restore", "photo.png", "--model", "none.onnx"], "none.onnx cannot be read"),
         (["restore", "none.png"], "none.png does not exist"),
-        (["restore", "."], "is a folder"),
+        (["restore", "void"], "no pictures there"),
         (["restore", "photo.png", "-o", "sharp.xyz"], "sharp.xyz"),
         (["restore", "photo.png", "-o", "none/sharp.png"], "the folder none does not exist"),
         (["restor", "photo.png"], "No such command 'restor'"),
@@ -91,6 +257,7 @@ def test_misuse_is_one_line_and_exit_2(
     cnlrn: Command, photo: Path, model: str, arguments: list[str], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(photo.parent)
+    Path("void").mkdir()
     if arguments[0] == "restore" and "--model" not in arguments:
         arguments = [*arguments, "--model", model]
     assert cnlrn(*arguments) == 2
@@ -98,16 +265,7 @@ def test_misuse_is_one_line_and_exit_2(
     assert cnlrn.err.startswith("cnlrn: ")
     assert reason in cnlrn.err
     assert cnlrn.err.count("\n") == 1
-    assert {path.name for path in photo.parent.iterdir()} == {"photo.png", "tiny.onnx"}
-
-
-def test_ctrl_c_is_exit_130_without_words_or_files(
-    cnlrn: Command, photo: Path, model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGINT))  # while the file is written
-    assert cnlrn("restore", photo, "--model", model) == 130
-    assert (cnlrn.out, cnlrn.err) == ("", "")
-    assert {path.name for path in photo.parent.iterdir()} == {"photo.png", "tiny.onnx"}
+    assert {path.name for path in photo.parent.rglob("*")} == {"photo.png", "tiny.onnx", "void"}
 
 
 def test_models_are_listed(cnlrn: Command) -> None:

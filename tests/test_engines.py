@@ -82,3 +82,10 @@ def test_a_model_of_one_exit_is_a_valid_smaller_model(model: Path) -> None:
     assert [output.name for output in pruned.graph.output] == ["x2"]
     assert [list(node.output) for node in pruned.graph.node] == [["x2"]]
     assert onnxfile.metadata(model.read_bytes())["name"] == "tiny"
+
+
+def test_memory_is_reckoned_by_the_area_or_by_its_square(tmp_path: Path) -> None:
+    windowed = OnnxEngine(write_tiny_model(tmp_path / "windowed.onnx"))
+    assert windowed.pixels_within(2**30) == pytest.approx(2 * windowed.pixels_within(2**29), abs=2)
+    everywhere = OnnxEngine(write_tiny_model(tmp_path / "everywhere.onnx", context=""))
+    assert everywhere.pixels_within(2**30) == pytest.approx(2 * everywhere.pixels_within(2**28), abs=2)

@@ -1,23 +1,28 @@
+import errno
 import io
 import os
-import resource
 import struct
 import subprocess
 import sys
+import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from full_disk import room_for
+from fuzz import rgba_bmp
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from cnlrn import pictures
 from cnlrn.errors import CnlrnError
-from cnlrn.pictures import Picture, read, write
+from cnlrn.pictures import Picture, Spool, encode, open_picture, read, write
 
 FORMATS = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "avif"]
 LOSSLESS = ["png", "tif"]
+KINDS = ["png", "jpeg", "webp", "tiff", "avif", "bmp"]
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" note="kept"/></x:xmpmeta>'
 
 
@@ -37,6 +42,13 @@ def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def random(shape: tuple[int, ...], dtype: Any = np.uint8) -> NDArray[Any]:
+    rng = np.random.default_rng(0)
+    return (
+        rng.random(shape, np.float32) if dtype == np.float32 else rng.integers(0, 1 + np.iinfo(dtype).max, shape, dtype)
+    )
 
 
 def error_of(source: Path | bytes) -> str:
@@ -128,6 +140,38 @@ def test_one_bit_pictures_are_gray() -> None:
         assert (pixels == 255).all()
 
 
+@pytest.mark.parametrize(("mode", "channels"), [("1", 1), ("L", 1), ("P", 3), ("RGB", 3)])
+def test_every_kind_of_bmp_is_read(tmp_path: Path, mode: str, channels: int) -> None:
+    image = Image.fromarray(random((9, 13, 3)))
+    image = image.quantize(16) if mode == "P" else image.convert(mode)
+    image.save(tmp_path / "picture.bmp", dpi=(254, 508))
+    picture = read(tmp_path / "picture.bmp")
+    expected = np.asarray(image.convert({"1": "L", "P": "RGB"}.get(mode, mode)))
+    np.testing.assert_array_equal(picture.pixels, expected.reshape(9, 13, channels))
+    assert picture.alpha is None
+    assert picture.resolution == pytest.approx((10, 20), rel=1e-3)
+    np.testing.assert_array_equal(read((tmp_path / "picture.bmp").read_bytes()).pixels, picture.pixels)
+
+
+def test_the_alpha_of_a_bmp_is_read() -> None:
+    samples = random((9, 13, 4))
+    picture = read(rgba_bmp(samples))
+    np.testing.assert_array_equal(picture.pixels, samples[..., :3])
+    np.testing.assert_array_equal(picture.alpha, samples[..., 3])
+
+
+def test_a_resolution_that_makes_no_sense_is_dropped_quietly(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bmp = bytearray(saved(Image.new("RGB", (4, 4)), "bmp"))
+    bmp[38:46] = struct.pack("<II", 0, 0xFFFFFFFF)
+    exif = Image.Exif()
+    exif.update({0x11A: 4e9, 0x11B: 0.0, 0x128: 2})
+    for source in (bytes(bmp), saved(Image.new("RGB", (4, 4)), "webp", exif=exif)):
+        picture = read(source)
+        assert picture.resolution == (1, 1)
+        write(picture, tmp_path / "picture.png")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("kind", ["jpeg", "tiff"])
 def test_cmyk_becomes_srgb(kind: str) -> None:
     for ink, colour in (
@@ -216,9 +260,9 @@ def test_a_missing_file_a_folder_and_an_empty_file_are_named(tmp_path: Path) -> 
     assert error_of(tmp_path / "empty.jpg") == f"{tmp_path / 'empty.jpg'} is empty"
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff", "avif"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_cut_short_is_an_error(kind: str) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    noise = random((64, 64, 3))
     whole = saved(Image.fromarray(noise), kind)
     for length in (len(whole) // 2, len(whole) * 9 // 10, 20):
         assert "cut short" in error_of(whole[:length])
@@ -226,7 +270,7 @@ def test_a_picture_cut_short_is_an_error(kind: str) -> None:
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate"])
 def test_a_tiff_without_its_last_byte_is_an_error(compression: str | None) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    noise = random((64, 64, 3))
     whole = saved(Image.fromarray(noise), "tiff", compression=compression)
     np.testing.assert_array_equal(read(whole).pixels, noise)
     error_of(whole[:-1])
@@ -242,8 +286,7 @@ def test_tiled_and_large_tiffs_are_read(options: dict[str, bool]) -> None:
 
 def test_what_is_not_a_picture_is_said(tmp_path: Path) -> None:
     (tmp_path / "notes.jpg").write_text("Dear diary")
-    assert error_of(tmp_path / "notes.jpg").endswith("notes.jpg is not a PNG, JPEG, WebP, TIFF or AVIF picture")
-    assert "is a BMP file, which cannot be read" in error_of(saved(Image.new("RGB", (4, 4)), "bmp"))
+    assert error_of(tmp_path / "notes.jpg").endswith("notes.jpg is not a PNG, JPEG, WebP, TIFF, AVIF or BMP picture")
     assert "is a GIF file, which cannot be read" in error_of(saved(Image.new("P", (4, 4)), "gif"))
     assert "is HEIC or a video" in error_of(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
 
@@ -295,14 +338,8 @@ def test_a_picture_too_large_for_its_format_is_said(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, extension: str) -> None:
     target = tmp_path / f"picture.{extension}"
     target.write_bytes(b"old")
-    noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(CnlrnError, match="cannot write"):
-            write(Picture(noise), target)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with room_for(1000), pytest.raises(CnlrnError, match="cannot write"):
+        write(Picture(random((100, 100, 3))), target)
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
     assert target.read_bytes() == b"old"
 
@@ -335,6 +372,139 @@ def test_files_get_the_permissions_that_the_user_is_used_to(tmp_path: Path) -> N
     assert (tmp_path / "x.png").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-def test_png_bytes_come_back() -> None:
+@pytest.mark.parametrize("extension", FORMATS)
+def test_encoded_bytes_are_those_of_the_file(tmp_path: Path, extension: str) -> None:
+    picture = Picture(smooth(40, 56, 3), smooth(40, 56, 1)[..., 0])
+    write(picture, tmp_path / f"picture.{extension}")
+    assert encode(picture, f".{extension.upper()}") == (tmp_path / f"picture.{extension}").read_bytes()
+    with pytest.raises(CnlrnError, match=r"written as \.png"):
+        encode(picture, ".bmp")
+
+
+def test_bytes_are_those_of_a_png_if_nothing_is_said() -> None:
     pixels = smooth(5, 7, 3, np.uint16)
-    np.testing.assert_array_equal(read(pictures.encode(Picture(pixels))).pixels, pixels)
+    np.testing.assert_array_equal(read(encode(Picture(pixels))).pixels, pixels)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_beyond_the_limit_are_refused_and_those_at_it_are_not(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(saved(Image.new("RGB", (24, 20)), kind))
+    for source in (path, path.read_bytes()):
+        assert open_picture(source, max_pixels=480).read().pixels.shape == (20, 24, 3)
+        with pytest.raises(CnlrnError, match="has 24x20 pixels, more than the limit of 479"):
+            open_picture(source, max_pixels=479)
+
+
+def test_impossible_sizes_are_refused_quietly(capfd: pytest.CaptureFixture[str]) -> None:
+    png, avif = (bytearray(saved(Image.new("RGB", (8, 8)), kind)) for kind in ("png", "avif"))
+    png[16:24] = struct.pack(">II", 2**31 - 1, 2**31 - 1)
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4)
+    at = avif.index(b"ispe") + 8
+    avif[at : at + 8] = struct.pack(">II", 2**31 - 1, 2**31 - 1)
+    for data in (png, avif):
+        assert "has 2147483647x2147483647 pixels, more than the limit of 100000000" in error_of(bytes(data))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_an_open_picture_says_what_it_is_and_reads_as_the_whole(tmp_path: Path, bands: int, dtype: Any) -> None:
+    samples = random((9, 13, bands), dtype)
+    colours = bands - (bands % 2 == 0)
+    alpha = samples[..., -1] if colours < bands else None
+    picture = Picture(samples[..., :colours], alpha, resolution=(10.0, 20.0))
+    write(picture, tmp_path / "picture.tif")
+    for opened in (open_picture(tmp_path / "picture.tif"), picture.lazy()):
+        assert (opened.width, opened.height, opened.dtype, opened.has_alpha) == (13, 9, dtype, bands % 2 == 0)
+        assert opened.resolution == pytest.approx((10, 20))
+        opened.decode()
+        np.testing.assert_array_equal(opened.samples(), samples)
+        np.testing.assert_array_equal(opened.read().pixels, picture.pixels)
+        write(opened, tmp_path / "again.tif")
+        np.testing.assert_array_equal(read(tmp_path / "again.tif").pixels, picture.pixels)
+
+
+def test_opening_reads_the_header_only_and_damage_shows_when_samples_are_asked_for(tmp_path: Path) -> None:
+    data = saved(Image.fromarray(random((64, 64, 3))), "png")
+    (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
+    opened = open_picture(tmp_path / "cut.png")
+    assert (opened.width, opened.height) == (64, 64)
+    for ask in (opened.decode, opened.samples, opened.read):
+        with pytest.raises(CnlrnError, match=r"cut\.png is damaged or cut short"):
+            ask()
+
+
+def test_a_picture_comes_from_a_pipe(tmp_path: Path) -> None:
+    data = saved(Image.new("RGB", (4, 4), "red"), "png")
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
+    assert (read(tmp_path / "pipe").pixels == (255, 0, 0)).all()
+    writer.join()
+
+
+def test_a_damaged_file_with_an_odd_name_does_not_spoil_the_next(tmp_path: Path) -> None:
+    good = tmp_path / "good.png"
+    write(Picture(np.zeros((4, 4, 3), np.uint8)), good)
+    bad = tmp_path / os.fsdecode(b"latin-\xe9.avif")  # libvips quotes the name in its message
+    bad.write_bytes(saved(Image.fromarray(random((64, 64, 3))), "avif")[:-100])
+    for _ in range(2):
+        assert "is damaged or cut short" in error_of(bad)
+        assert read(good).pixels.shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("most", [0, 2**20])
+def test_a_spool_gives_back_its_rows_from_memory_or_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, dtype: Any
+) -> None:
+    monkeypatch.setattr(pictures, "_IN_MEMORY", most)
+    rows = random((300, 7, 4), dtype)
+    with Spool(300, 7, 4, dtype, tmp_path / "picture.png") as spool:
+        for top, bottom in ((0, 1), (1, 128), (128, 300)):
+            spool.append(rows[top:bottom])
+        assert len(list(tmp_path.iterdir())) == (most == 0)
+        np.testing.assert_array_equal(pictures.as_array(spool.image()), rows)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_spool_without_a_target_touches_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    monkeypatch.chdir(tmp_path)
+    with Spool(2, 3, 1, np.uint8, None) as spool:
+        spool.append(np.ones((2, 3, 1), np.uint8))
+        assert not list(tmp_path.iterdir())
+        assert (pictures.as_array(spool.image()) == 1).all()
+
+
+def test_a_spool_on_a_full_disk_names_the_target_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    target = tmp_path / "picture.png"
+
+    def spool(rows: int) -> None:
+        with Spool(rows, 10, 3, np.uint8, target) as spool:
+            for _ in range(rows):
+                spool.append(np.zeros((1, 10, 3), np.uint8))
+            spool.image()
+
+    for rows in (3, 10_000):  # fails when it is flushed, fails when it is written
+        with room_for(50), pytest.raises(CnlrnError, match=r"cannot write .*picture\.png \(File too large\)"):
+            spool(rows)
+        assert not list(tmp_path.iterdir())
+
+    class FullDisk(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda *_: FullDisk())
+    with pytest.raises(CnlrnError, match=r"cannot write .*picture\.png \(No space left on device\)"):
+        spool(3)
+
+
+def test_a_spool_in_a_folder_that_is_gone_names_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    with pytest.raises(CnlrnError, match=r"cannot write .*picture\.png \(No such file"):
+        Spool(2, 2, 1, np.uint8, tmp_path / "gone" / "picture.png")

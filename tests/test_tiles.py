@@ -1,4 +1,6 @@
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,91 +8,220 @@ from numpy.typing import NDArray
 
 from cnlrn import tiles
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+Network = Callable[[Array], Array]
+
+EVERYTHING = 10**9
 
 
-def box_blur(reach: int) -> Callable[[Array], Array]:
-    """A stand-in for a convolutional network: zero padded means over `reach` pixels on each side."""
+def box_sum(reach: int) -> Network:
+    """A stand-in for a convolutional network: zero padded sums over `reach` pixels on each side."""
 
     def restore(lr: Array) -> Array:
         height, width, _ = lr.shape
         padded = np.pad(lr, ((reach, reach), (reach, reach), (0, 0)))
         shifts = range(2 * reach + 1)
-        total = sum(padded[dy : dy + height, dx : dx + width] for dy in shifts for dx in shifts)
-        return np.asarray(total / len(shifts) ** 2, np.float32)
+        return np.asarray(sum(padded[dy : dy + height, dx : dx + width] for dy in shifts for dx in shifts))
 
     return restore
 
 
-def windowed(window: int) -> Callable[[Array], Array]:
-    """A stand-in for window attention: every pixel becomes the mean of its window of a fixed grid."""
+def windowed(window: int) -> Network:
+    """A stand-in for window attention: every pixel becomes the sum of its window of a fixed grid."""
 
     def restore(lr: Array) -> Array:
         height, width, channels = lr.shape
         cells = lr.reshape(height // window, window, width // window, window, channels)
-        return np.asarray(np.broadcast_to(cells.mean(axis=(1, 3), keepdims=True), cells.shape).reshape(lr.shape))
+        return np.asarray(np.broadcast_to(cells.sum(axis=(1, 3), keepdims=True), cells.shape).reshape(lr.shape))
 
     return restore
 
 
-def enlarge(restore: Callable[[Array], Array], scale: int) -> Callable[[Array], Array]:
-    return lambda lr: restore(lr).repeat(scale, axis=0).repeat(scale, axis=1)
+def enlarge(restore: Network, scale: int) -> Network:
+    """With a pattern of its own in the enlarged pixels."""
+
+    def enlarged(lr: Array) -> Array:
+        hr = restore(lr).repeat(scale, axis=0).repeat(scale, axis=1)
+        y, x = np.mgrid[0 : hr.shape[0], 0 : hr.shape[1]]
+        return np.asarray(hr + ((y % scale) * scale + x % scale)[..., None].astype(hr.dtype))
+
+    return enlarged
+
+
+def whole_numbers(shape: tuple[int, ...], seed: int = 0) -> Array:
+    """Sums of these are exact in any order."""
+    return np.random.default_rng(seed).integers(0, 256, shape)
 
 
 def join(
-    restore: Callable[[Array], Array], lr: Array, scale: int, tile: int, context: int | None, multiple: int
+    restore: Network,
+    lr: Array,
+    *,
+    scale: int = 1,
+    area: int = EVERYTHING,
+    most_rows: int = EVERYTHING,
+    context: int | None,
+    multiple: int,
 ) -> Array:
-    joined = np.full((lr.shape[0] * scale, lr.shape[1] * scale, lr.shape[2]), np.nan, np.float32)
-    for place, piece in tiles.run(restore, lr, scale=scale, tile=tile, context=context, multiple=multiple):
-        assert np.isnan(joined[place]).all(), "two tiles answer for the same pixel"
-        joined[place] = piece
-    assert not np.isnan(joined).any(), "no tile answers for some pixel"
+    height, width, _ = lr.shape
+    rows = tiles.strips(
+        restore,
+        lambda top, bottom: lr[top:bottom],
+        height,
+        width,
+        scale=scale,
+        area=area,
+        most_rows=most_rows,
+        context=context,
+        multiple=multiple,
+    )
+    joined = np.concatenate(list(rows))
+    assert joined.shape == (height * scale, width * scale, lr.shape[2])
     return joined
 
 
-@pytest.mark.parametrize("tile", [1, 8, 13, 16, 24, 40, 64, 1000])
+@pytest.mark.parametrize("area", [1, 3_000, 4_000, 5_000, EVERYTHING])
+@pytest.mark.parametrize("most_rows", [0, 17, 40, EVERYTHING])
 @pytest.mark.parametrize("scale", [1, 2, 4])
-def test_tiled_equals_whole_when_the_reach_is_within_the_context(tile: int, scale: int) -> None:
-    lr = np.random.default_rng(0).random((61, 83, 3), np.float32)
-    blur, window = box_blur(5), windowed(8)
-    restore = enlarge(lambda x: window(blur(window(x))), scale)
-    whole = join(restore, lr, scale, 10_000, 24, 8)
-    np.testing.assert_allclose(join(restore, lr, scale, tile, 24, 8), whole, atol=1e-6)
+def test_tiled_equals_whole_when_the_reach_is_within_the_context(area: int, most_rows: int, scale: int) -> None:
+    lr = whole_numbers((61, 83, 3))
+    box, window = box_sum(5), windowed(8)
+    restore = enlarge(lambda x: window(box(window(x))), scale)
+    whole = restore(tiles.pad(lr, 8))[: 61 * scale, : 83 * scale]
+    tiled = join(restore, lr, scale=scale, area=area, most_rows=most_rows, context=24, multiple=8)
+    np.testing.assert_array_equal(tiled, whole)
+
+
+def test_tiled_equals_whole_for_any_size_area_and_context() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(150):
+        height, width = (int(side) for side in rng.integers(1, 70, 2))
+        multiple, reach = int(rng.choice([1, 2, 3, 8])), int(rng.integers(0, 6))
+        lr = whole_numbers((height, width, 1), seed)
+        box, window = box_sum(reach), windowed(multiple)
+
+        def restore(x: Array, box: Network = box, window: Network = window) -> Array:
+            return window(box(x))
+
+        context = reach + multiple - 1 + int(rng.integers(0, 3))
+        area, most_rows = int(rng.integers(1, 3000)), int(rng.integers(0, 80))
+        tiled = join(restore, lr, area=area, most_rows=most_rows, context=context, multiple=multiple)
+        np.testing.assert_array_equal(tiled, restore(tiles.pad(lr, multiple))[:height, :width])
 
 
 def test_a_context_smaller_than_the_reach_is_what_makes_seams() -> None:
-    lr = np.random.default_rng(0).random((64, 64, 1), np.float32)
-    assert np.abs(join(box_blur(5), lr, 1, 16, 0, 4) - join(box_blur(5), lr, 1, 64, 0, 4)).max() > 0.01
+    lr = whole_numbers((64, 64, 1))
+    assert (join(box_sum(5), lr, area=256, context=0, multiple=4) != join(box_sum(5), lr, context=0, multiple=4)).any()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 5), (7, 8), (9, 17), (33, 2)])
-def test_any_size_comes_out_as_large_as_it_should(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 5), (7, 8), (9, 17), (33, 2), (1, 2000), (97, 131)])
+@pytest.mark.parametrize("context", [8, None])
+@pytest.mark.parametrize("area", [1, 2_000, EVERYTHING])
+def test_any_size_comes_out_as_large_as_it_should(shape: tuple[int, int], context: int | None, area: int) -> None:
     lr = np.random.default_rng(1).random((*shape, 3), np.float32)
-    restored = join(enlarge(lambda x: x, 4), lr, 4, 16, 8, 8)
-    np.testing.assert_array_equal(restored, lr.repeat(4, axis=0).repeat(4, axis=1))
+    restored = join(enlarge(lambda x: x, 4), lr, scale=4, area=area, most_rows=40, context=context, multiple=8)
+    expected = enlarge(lambda x: x, 4)(lr)
+    np.testing.assert_allclose(restored, expected, rtol=0, atol=0 if context else 1e-5)
+    assert restored.dtype == np.float32
 
 
-def test_a_network_that_looks_everywhere_sees_the_whole_picture_at_once() -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_blending_equal_integers_gives_the_same(dtype: Any) -> None:
+    lr = whole_numbers((99, 145, 2)).astype(dtype)
+    for area in (1, 5_000, 9_000):
+        np.testing.assert_array_equal(join(lambda x: x, lr, area=area, context=None, multiple=4), lr)
+
+
+def test_tiles_of_a_network_that_looks_everywhere_fade_into_one_another() -> None:
+    calls = []
+
+    def restore(lr: Array) -> Array:
+        calls.append(lr.shape)
+        return np.full((lr.shape[0] * 2, lr.shape[1] * 2, 1), len(calls) % 3, np.float32)
+
+    restored = join(restore, np.zeros((150, 170, 1)), scale=2, area=80 * 90, context=None, multiple=1)
+    assert len(calls) > 4
+    assert np.ptp(restored) == 2
+    steepest = 2 / (2 * tiles.BLEND * 2) + 1e-6
+    assert all(np.abs(np.diff(restored, axis=axis)).max() <= steepest for axis in (0, 1))
+
+
+def test_a_network_that_looks_everywhere_sees_a_picture_that_fits_at_once() -> None:
     seen = []
 
     def restore(lr: Array) -> Array:
         seen.append(lr.shape)
         return lr
 
-    join(restore, np.zeros((30, 45, 3), np.float32), 1, 8, None, 4)
+    join(restore, whole_numbers((30, 45, 3)), area=32 * 48, context=None, multiple=4)
     assert seen == [(32, 48, 3)]
 
 
-def test_no_piece_is_larger_than_tile_and_context_allow() -> None:
+@pytest.mark.parametrize("context", [10, None])
+def test_no_piece_is_larger_than_the_area_and_each_fits_the_multiple(context: int | None) -> None:
     seen = []
 
     def restore(lr: Array) -> Array:
         seen.append(lr.shape)
         return lr
 
-    join(restore, np.zeros((500, 300, 3), np.float32), 1, 64, 10, 8)
-    assert max(max(shape[:2]) for shape in seen) <= 64 + 2 * 16
-    assert all(side % 8 == 0 for shape in seen for side in shape[:2])
+    for height, width in ((500, 300), (37, 900), (900, 37)):
+        for area in (80 * 80, 10_000, 50_000):
+            join(restore, np.zeros((height, width, 1)), area=area, context=context, multiple=8)
+            assert max(rows * columns for rows, columns, _ in seen) <= area
+            assert all(side % 8 == 0 for shape in seen for side in shape[:2])
+            seen.clear()
+
+
+def test_rows_are_read_a_strip_at_a_time_from_top_to_bottom() -> None:
+    lr, asked = whole_numbers((700, 50, 1)), []
+
+    def read(top: int, bottom: int) -> Array:
+        asked.append((top, bottom))
+        return lr[top:bottom]
+
+    strips = list(
+        tiles.strips(lambda x: x, read, 700, 50, scale=1, area=EVERYTHING, most_rows=64, context=10, multiple=8)
+    )
+    assert max(len(strip) for strip in strips) <= 64
+    assert asked == sorted(asked)
+    assert max(bottom - top for top, bottom in asked) <= 64 + 2 * 16
+    np.testing.assert_array_equal(np.concatenate(strips), lr)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(2000, 3000), (3000, 2000), (200, 100_000), (100_000, 200), (1, 20_000), (20_000, 1)]
+)
+def test_little_is_computed_twice_even_of_a_picture_much_wider_than_high(height: int, width: int) -> None:
+    tile = tiles.grid(height, width, area=512**2, margin=64, multiple=16, most_rows=64 * 2**20 // (width * 48))
+    rows, columns = -(-height // tile.height), -(-width // tile.width)
+    outer = min(-(-height // 16) * 16, tile.height + 128) * min(-(-width // 16) * 16, tile.width + 128)
+    assert outer <= 512**2
+    assert rows * columns * outer <= 4.5 * max(height, 16) * max(width, 16)
+
+
+def test_the_area_follows_the_free_memory_within_reason() -> None:
+    def area(free: int | None) -> int:
+        return tiles.area_for(lambda memory: memory // 1000, 64, free)
+
+    assert area(100 * 2**30) == 640**2
+    assert area(4 * 1000 * 300**2) == 300**2
+    assert area(0) == 192**2
+    assert 192**2 <= area(None) <= 640**2
+
+
+def test_free_memory_is_what_a_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "_CGROUP", tmp_path)
+    machine = tiles.free_memory()
+    assert machine > 10**6
+    (tmp_path / "memory.max").write_text("500000\n")
+    (tmp_path / "memory.current").write_text("400000\n")
+    (tmp_path / "memory.stat").write_text("anon 100000\ninactive_file 50000\nactive_file 7\n")
+    assert tiles.free_memory() == 150_000
+    (tmp_path / "memory.current").write_text("900000\n")
+    assert tiles.free_memory() == 0
+    (tmp_path / "memory.max").write_text("max\n")
+    assert tiles.free_memory() > 10**6
 
 
 def test_padding_mirrors_and_repeats_the_edge_where_too_small_to_mirror() -> None:

@@ -6,17 +6,25 @@ use. `main` turns a user's mistake into one line and exit code 2, and Ctrl-C int
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from typer.exceptions import TyperException
 
 from cnlrn.errors import CnlrnError
 from cnlrn.models import DEFAULT
+
+if TYPE_CHECKING:
+    from cnlrn.batch import Outcome, Search
+    from cnlrn.restorer import Restorer, Size
 
 app = typer.Typer(
     add_completion=False,
@@ -29,7 +37,8 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 2 the user's mistake, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 some pictures failed, 2 the user's mistake, 130 or 143 interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], prog_name="cnlrn", standalone_mode=False))
     except (CnlrnError, TyperException) as error:
@@ -38,6 +47,11 @@ def main() -> None:
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
+
+
+def _terminate(*_: object) -> None:
+    """Leave by an exception, so that everything half-done is cleared away."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _print_version(wanted: bool) -> None:
@@ -59,31 +73,177 @@ def _options(
 
 @app.command()
 def restore(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="The picture: PNG, JPEG, WebP, TIFF or AVIF.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PICTURES...",
+            help="Files (PNG, JPEG, WebP, TIFF, AVIF, BMP), folders, patterns such as 'photos/*.jpg', or - for stdin.",
+        ),
+    ],
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Where to write it, beside PICTURE as NAME_x4.png if not given."),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A file, or a folder for many, or - for stdout. If not given: files beside their source, the folder "
+            "FOLDER in FOLDER_x4.",
+        ),
     ] = None,
     model: Model = DEFAULT,
-    scale: Annotated[int, typer.Option(help="1 (sharper only), 2 or 4 times as wide and high.")] = 4,
+    scale: Annotated[
+        float | None, typer.Option(help="Times as wide and high, 4 if not given; 1 only makes sharper.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Width of the result in pixels, instead of a scale.")] = None,
+    height: Annotated[int | None, typer.Option(help="Height of the result in pixels, instead of a scale.")] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Mean over 8 flips and rotations: a little better, 8 times slower.")
+    ] = False,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="png, jpg, webp, tif or avif; png if -o does not tell.")
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="Names of results without extension; {stem} and {ext} of the source, {size}, {model}.")
+    ] = "{stem}_{size}",
+    strip: Annotated[bool, typer.Option("--strip", help="Leave out EXIF, XMP and IPTC metadata.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Redo and replace results that exist, instead of skipping them.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object a picture, and one of totals.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     tile: Annotated[
-        int | None, typer.Option(min=1, help="Pixels of PICTURE, a side, computed at once: fewer need less memory.")
+        int | None,
+        typer.Option(min=1, help="Pixels of a picture, a side, computed at once; from free memory if not given."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads, all cores if not given.")] = None,
-    overwrite: Overwrite = False,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Refuse larger pictures; 100 million if not given.")
+    ] = None,
 ) -> None:
-    """Restore one picture: sharper, and four times as wide and high."""
-    import time
+    """Restore pictures: sharper, and four times as wide and high."""
+    from cnlrn import batch, pictures
+    from cnlrn.restorer import Restorer, Size
 
-    output = output or picture.parent / f"{picture.stem}_x{scale}.png"
-    _refuse_existing(output, overwrite)
+    size = Size(scale, width, height)
+    suffix = f".{format_.lower().lstrip('.')}" if format_ else ".png"
+    limit = pictures.MAX_PIXELS if max_pixels is None else max_pixels
+    make = partial(Restorer, model, device=device, threads=threads, tile=tile, ensemble=ensemble, max_pixels=limit)
+    if "-" in (*inputs, output):
+        if len(inputs) > 1 or json:
+            raise CnlrnError("- stands for one picture, alone and without --json")
+        _restore_stream(make, inputs[0], output or "-", size, suffix, overwrite=overwrite, strip=strip)
+        return
+    search = batch.Search(inputs, output, size, name, suffix, model)
+    if search.file is not None:
+        _refuse_existing(search.file, overwrite)
+        pictures.check_target(search.file)
+    restore_all = partial(batch.restore_all, make(), search, size, overwrite=overwrite, strip=strip)
+    sys.exit(_restore_files(restore_all, search, json))
+
+
+def _restore_stream(
+    make: Callable[[], Restorer], source: str, output: str, size: Size, suffix: str, *, overwrite: bool, strip: bool
+) -> None:
+    """Restore the picture on stdin, or in a file, to stdout or a file."""
+    from cnlrn import pictures
+
+    target = None if output == "-" else Path(output)
+    if target is not None:
+        _refuse_existing(target, overwrite)
+        pictures.check_target(target)
+    elif sys.stdout.isatty():
+        raise CnlrnError("the result is a picture file and stdout is a terminal; give -o FILE or redirect stdout")
+    if source == "-" and sys.stdin.isatty():
+        raise CnlrnError("- reads a picture from stdin, which is a terminal; give a file or redirect stdin")
+    pictures.format_of(suffix)
+    restorer = make()
+    picture = pictures.open_picture(sys.stdin.buffer.read() if source == "-" else source, restorer.max_pixels)
+    with restorer.compute(picture, size, target=target, strip=strip) as restored:
+        if target is not None:
+            pictures.write(restored, target)
+            return
+        data = pictures.encode(restored, suffix)
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        sys.stdout = None  # or Python tries to flush it once more at exit
+        raise CnlrnError(f"cannot write to stdout ({error.strerror})") from error
+
+
+def _restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search, json: bool) -> int:
+    """Restore what `search` finds, show how it goes, and sum up; returns the exit code."""
     start = time.perf_counter()
-    from cnlrn.restorer import Restorer
-
-    restored = Restorer(model, threads=threads, tile=tile).restore(picture, scale, output=output)
-    height, width = restored.shape[:2]
+    counts = {"done": 0, "skipped": 0, "failed": 0}
+    failures: list[str] = []
+    with _Bar(search) if sys.stderr.isatty() and not json else nullcontext() as bar:
+        for outcome in restore_all(progress=bar and bar.part):
+            counts[outcome.status] += 1
+            if bar is not None:
+                bar.finished()
+            if json:
+                _print_json(asdict(outcome))
+            elif outcome.status == "failed":
+                failures.append(outcome.reason or "")
+    if not any(counts.values()):
+        raise CnlrnError(f"{', '.join(search.inputs)}: no pictures there (PNG, JPEG, WebP, TIFF, AVIF or BMP)")
     seconds = time.perf_counter() - start
-    print(f"{output}: {width // scale}x{height // scale} -> {width}x{height} in {seconds:.2f} s")
+    if json:
+        _print_json({**counts, "ignored": search.ignored, "seconds": seconds})
+    elif not search.single:
+        ignored = f", {search.ignored} other files ignored" if search.ignored else ""
+        print(
+            f"{counts['done']} restored, {counts['skipped']} skipped (there already), {counts['failed']} failed"
+            f"{ignored}, in {seconds:.1f} s"
+        )
+    elif outcome.status == "done" and outcome.before and outcome.after:
+        sizes = "{}x{} -> {}x{}".format(*outcome.before, *outcome.after)
+        print(f"{outcome.target}: {sizes} in {seconds:.2f} s")
+    elif outcome.status == "skipped":
+        print(f"{outcome.target}: skipped, it exists; --overwrite replaces it")
+    for reason in failures:
+        print(f"cnlrn: {reason}", file=sys.stderr)
+    if counts["failed"]:
+        return 2 if search.single else 1
+    return 0
+
+
+class _Bar:
+    """A progress bar over the pictures that `search` finds, on stderr."""
+
+    def __init__(self, search: Search) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        columns = ("{task.description}", progress.BarColumn(), progress.TimeRemainingColumn(), "left")
+        self._bar = progress.Progress(*columns, console=Console(stderr=True), transient=True)
+        self._total = sum(1 for _ in search)
+        self._task = self._bar.add_task("", total=self._total)
+        self._finished, self._completed, self._start = 0, 0.0, time.perf_counter()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def part(self, part: float) -> None:
+        """So much of a picture is computed; it may be one ahead of those that are finished."""
+        self._completed = max(self._completed, self._finished + part)
+        speed = self._finished / (time.perf_counter() - self._start)
+        text = f"{self._finished} of {self._total} pictures, {speed:.2f} a second"
+        self._bar.update(self._task, completed=self._completed, description=text)
+
+    def finished(self) -> None:
+        """One more picture is written, skipped or failed."""
+        self._finished += 1
+        self.part(0)
+
+
+def _print_json(facts: dict[str, Any]) -> None:
+    import json
+
+    print(json.dumps(facts, default=str), flush=True)
 
 
 @app.command()

@@ -7,6 +7,7 @@ right sides. Pictures, padding and tiles are not here.
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -35,6 +36,10 @@ class Engine(Protocol):
     scales: tuple[int, ...]
     multiple: int
     context: int | None
+
+    def pixels_within(self, memory: int) -> int:
+        """How many LR pixels can be computed at once in so many bytes."""
+        ...
 
     def run(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
         """Restore `lr` (n, 3, h, w) in [0, 1] to (n, 3, scale*h, scale*w), not clipped."""
@@ -101,6 +106,13 @@ class OnnxEngine:
                 f"the model {self.name} returned {restored.shape} where {expected} was due; export it again"
             )
         return restored
+
+    def pixels_within(self, memory: int) -> int:
+        """How many LR pixels can be computed at once in so many bytes, by what the shipped models were seen to take.
+
+        A network that looks at the whole picture compares every pixel with every other, 2.3 bytes a pair.
+        """
+        return math.isqrt(int(memory / 2.5)) if self.context is None else memory // 1200
 
     def _session(self, scale: int) -> onnxruntime.InferenceSession:
         """The session of one exit, made when it is first asked for."""

@@ -1,20 +1,25 @@
 """Picture files in and out, by libvips.
 
-A file becomes a `Picture`: upright pixels with the alpha channel apart, and what the file said besides (ICC profile,
-EXIF, XMP, resolution). A `Picture` becomes a file in one step: either the whole file is there or none of it. This room
-does not compute on pixels beyond what a file format asks for (CMYK to RGB, fewer bits a sample, no alpha).
+A file is opened as a `LazyPicture`, whose samples are decoded when they are asked for, and read whole as a `Picture`:
+upright pixels with the alpha channel apart, and what the file said besides (ICC profile, EXIF, XMP, resolution). Either
+becomes a file in one step: the whole file is there or none of it. A `Spool` holds rows that are being computed. This
+room does not compute on pixels beyond what a file format asks for (CMYK to RGB, fewer bits a sample, no alpha).
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
+import mmap
 import os
 import re
 import secrets
+import stat
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyvips
@@ -24,22 +29,104 @@ from cnlrn.errors import CnlrnError
 
 Pixels = NDArray[np.uint8 | np.uint16 | np.float32]
 
+MAX_PIXELS = 100_000_000
+"""Pictures of more pixels are refused unless the caller raises the limit: small files can claim to be huge."""
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """One still picture, upright.
+_IN_MEMORY = 64 * 2**20  # bytes of rows that are not worth a temporary file
+pyvips.cache_set_max(0)  # a file may change between two readings of it
 
-    `pixels`: height x width x 1 (gray) or 3 (RGB); uint8, uint16, or float32 in [0, 1]; in the space of `icc`.
-    `alpha`: height x width of the same dtype, not premultiplied, or None.
+
+def _text(message: Any) -> str:
+    """A message of libvips. It may quote bytes of a file or its name that are no UTF-8, at which pyvips' own fails."""
+    return "" if message == pyvips.ffi.NULL else str(pyvips.ffi.string(message).decode(errors="replace"))
+
+
+pyvips.error._to_string = _text  # or libvips would keep the message, and every later call would fail at it
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Extras:
+    """What a file says besides its pixels.
+
     `icc`: the ICC profile, or None (sRGB). `metadata`: raw EXIF, XMP and IPTC blocks under libvips' names.
     `resolution`: pixels per millimetre, horizontal and vertical.
     """
 
-    pixels: Pixels
-    alpha: Pixels | None = None
     icc: bytes | None = None
     metadata: dict[str, bytes] = field(default_factory=dict)
     resolution: tuple[float, float] = (1.0, 1.0)
+
+    def extras(self) -> dict[str, Any]:
+        """These fields by name, to be handed on to another picture."""
+        return {key.name: getattr(self, key.name) for key in fields(_Extras)}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture(_Extras):
+    """One still picture, upright.
+
+    `pixels`: height x width x 1 (gray) or 3 (RGB); uint8, uint16, or float32 in [0, 1]; in the space of `icc`.
+    `alpha`: height x width of the same dtype, not premultiplied, or None.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+
+    def lazy(self) -> LazyPicture:
+        """The same as a `LazyPicture`, over the memory of these arrays."""
+        image = as_vips(self.pixels)
+        if self.alpha is not None:
+            image = image.bandjoin(as_vips(self.alpha[..., None]))
+        return LazyPicture(image, self.alpha is not None, **self.extras())
+
+
+@dataclass(frozen=True, eq=False)
+class LazyPicture(_Extras):
+    """One still picture, upright, whose samples are decoded or computed when they are asked for.
+
+    `image`: a libvips image of 1 (gray) or 3 (RGB) bands, and one more if `has_alpha`; uchar, ushort or float.
+    `name`: for error messages.
+    """
+
+    image: Any
+    has_alpha: bool = False
+    name: str = "the picture"
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        return int(self.image.width)
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return int(self.image.height)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the samples: uint8, uint16 or float32."""
+        return np.dtype(_DTYPES[self.image.format])
+
+    def decode(self) -> None:
+        """Decode a file now, to memory or, of more than 100 MB, to a temporary file; without it the first rows do.
+
+        Raises:
+            CnlrnError: the file is damaged or cut short.
+        """
+        with _damage(self.name):
+            self.image(0, 0)
+
+    def samples(self) -> Pixels:
+        """All samples, height x width x bands. CnlrnError as `decode`."""
+        with _damage(self.name):
+            return as_array(self.image)
+
+    def read(self) -> Picture:
+        """The whole picture as arrays. CnlrnError as `decode`."""
+        samples = self.samples()
+        colours = samples.shape[2] - self.has_alpha
+        alpha = samples[..., colours] if self.has_alpha else None
+        return Picture(samples[..., :colours], alpha, **self.extras())
 
 
 @dataclass(frozen=True)
@@ -52,11 +139,20 @@ class _Format:
     options: dict[str, Any]
     alpha: bool = True
 
+    def check_size(self, width: int, height: int) -> None:
+        """Find out before any work whether the format can hold so many pixels; CnlrnError if not."""
+        if max(width, height) > self.largest_side:
+            raise CnlrnError(
+                f"the result would have {width}x{height} pixels and this format holds at most {self.largest_side} a "
+                f"side; {'make it smaller' if self.largest_side == _LARGEST_SIDE else 'write a PNG or TIFF'}"
+            )
 
+
+_LARGEST_SIDE = 100_000_000  # libvips' own limit
 _JPEG = _Format("jpegsave", ("uchar",), 65500, {"Q": 95, "optimize_coding": True}, alpha=False)
-_TIFF = _Format("tiffsave", ("uchar", "ushort", "float"), 2**31 - 1, {"compression": "deflate"})
+_TIFF = _Format("tiffsave", ("uchar", "ushort", "float"), _LARGEST_SIDE, {"compression": "deflate"})
 _FORMATS = {
-    ".png": _Format("pngsave", ("uchar", "ushort"), 2**31 - 1, {"compression": 6, "filter": "paeth"}),
+    ".png": _Format("pngsave", ("uchar", "ushort"), _LARGEST_SIDE, {"compression": 3, "filter": "paeth"}),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".webp": _Format("webpsave", ("uchar",), 16383, {"Q": 95, "smart_subsample": True}),
@@ -67,36 +163,34 @@ _FORMATS = {
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 _TIFF_PIECES = ((273, 324), (279, 325))  # StripOffsets or TileOffsets, StripByteCounts or TileByteCounts
 _METADATA = ("exif-data", "xmp-data", "iptc-data")
-_READABLE = "PNG, JPEG, WebP, TIFF or AVIF"
+_READABLE = "PNG, JPEG, WebP, TIFF, AVIF or BMP"
+SUFFIXES = frozenset((*_FORMATS, ".bmp"))
+"""Extensions of the files that are taken for pictures when a folder is searched, lower case."""
 
 
 def read(source: str | os.PathLike[str] | bytes) -> Picture:
-    """Read a picture from a file or from the bytes of one.
+    """Read a whole picture from a file or from the bytes of one; errors as `open_picture`."""
+    return open_picture(source).read()
 
-    PNG, JPEG, WebP, TIFF and AVIF, recognised by content, whatever the name says. The EXIF orientation is applied,
-    palettes are expanded, CMYK is converted to sRGB through its profile; RGB and gray keep their own profile.
+
+def open_picture(source: str | os.PathLike[str] | bytes, max_pixels: int = MAX_PIXELS) -> LazyPicture:
+    """Open a picture file, or the bytes of one.
+
+    PNG, JPEG, WebP, TIFF, AVIF and BMP, recognised by content, whatever the name says. The EXIF orientation is applied,
+    palettes are expanded, CMYK is converted to sRGB through its profile; RGB and gray keep their own profile. Only the
+    header is read, so a file that is damaged further on says so when its samples are asked for.
 
     Raises:
-        CnlrnError: no such file, not readable, empty, cut short, not a picture, several frames, or a kind of sample
-            other than 8-bit, 16-bit or floating point.
+        CnlrnError: no such file, not readable, empty, cut short, not a picture, of more than `max_pixels` pixels,
+            several frames, or a kind of sample other than 8-bit, 16-bit or floating point.
     """
     if isinstance(source, bytes):
-        name, data = "the picture", source
-    else:
-        name, data = str(source), _file_bytes(Path(source))
-    loader = _loader(data, name)
-    if loader == "tiffload_buffer" and not _tiff_is_whole(data):
-        raise CnlrnError(f"{name} is damaged or cut short")
-    try:
-        image = getattr(pyvips.Image, loader)(data, fail_on="truncated")
-        if _is_animation(data) or (image.get_typeof("n-pages") and image.get("n-pages") > 1):
-            raise CnlrnError(f"{name} holds several pictures or frames; give a file of one")
-        return _from_vips(image.autorot(), name)
-    except pyvips.Error as error:
-        raise CnlrnError(f"{name} is damaged or cut short ({_reason(error)})") from error
+        return _opened(source, source, "the picture", max_pixels)
+    with _content(Path(source)) as content:
+        return _opened(source if isinstance(content, mmap.mmap) else content, content, str(source), max_pixels)
 
 
-def write(picture: Picture, path: str | os.PathLike[str]) -> None:
+def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
     """Write a picture to a file, in the format that the extension names, replacing what was there.
 
     PNG keeps 8 or 16 bits a sample, TIFF also floating point, AVIF up to 12 bits, JPEG and WebP 8; what a format cannot
@@ -110,24 +204,97 @@ def write(picture: Picture, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     file_format = check_target(path)
     image = _to_vips(picture, file_format)
-    temporary = path.with_name(f".cnlrn-{secrets.token_hex(6)}{path.suffix}")
+    temporary = _beside(path, path.suffix)
     try:
         getattr(image, file_format.saver)(os.fsencode(temporary), keep="all", **file_format.options)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except pyvips.Error as error:
-        raise CnlrnError(f"cannot write {path} ({_reason(error)})") from error
+        raise CnlrnError(f"cannot write {path}{_because(error)}") from error
     except OSError as error:
         raise CnlrnError(f"cannot write {path} ({error.strerror})") from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
 
 
-def encode(picture: Picture) -> bytes:
-    """The bytes of a PNG file of the picture, as `write` makes it."""
-    data: bytes = _to_vips(picture, _FORMATS[".png"]).pngsave_buffer(keep="all", **_FORMATS[".png"].options)
+class Spool:
+    """Rows of a picture that are being computed, from top to bottom: in memory, or in a file when they are many.
+
+    The file lies in the folder where the picture will be written and is gone when the spool is closed.
+    """
+
+    def __init__(self, height: int, width: int, bands: int, dtype: Any, target: Path | None) -> None:
+        """`target`: the file that will be written; None keeps everything in memory.
+
+        Raises:
+            CnlrnError: no file can be made in the folder of `target`.
+        """
+        self._shape, self._dtype, self._filled = (height, width, bands), np.dtype(dtype), 0
+        self._rows: Pixels | None = None
+        self._file: io.BufferedWriter | None = None
+        self._target = target
+        if target is None or height * width * bands * self._dtype.itemsize <= _IN_MEMORY:
+            self._rows = np.empty(self._shape, dtype)
+        else:
+            with _disk(target):
+                self._path = _beside(target, ".rows")
+                self._file = self._path.open("xb")
+
+    def __enter__(self) -> Self:
+        """Nothing but itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """As `close`."""
+        self.close()
+
+    def append(self, rows: Pixels) -> None:
+        """Add rows (rows x width x bands) below those that are there.
+
+        Raises:
+            CnlrnError: the disk is full.
+        """
+        if self._rows is not None:
+            self._rows[self._filled : self._filled + len(rows)] = rows
+        elif self._file is not None and self._target is not None:
+            with _disk(self._target):
+                self._file.write(np.ascontiguousarray(rows).data)
+        self._filled += len(rows)
+
+    def image(self) -> Any:
+        """A libvips image of the rows, to be read once from top to bottom while the spool is open."""
+        if self._rows is not None:
+            return as_vips(self._rows)
+        assert self._file is not None
+        assert self._target is not None
+        with _disk(self._target):
+            self._file.flush()
+        height, width, bands = self._shape
+        return pyvips.Image.rawload(
+            os.fsencode(self._path), width, height, bands, format=_name_of(self._dtype), access="sequential"
+        )
+
+    def close(self) -> None:
+        """Remove the file, if there is one."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # what could not be flushed is not wanted any more
+                self._file.close()
+            self._path.unlink(missing_ok=True)
+
+
+def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
+    """The bytes of the file of the picture that `write` would make in the format of the extension `suffix`.
+
+    Raises:
+        CnlrnError: unknown extension, or a picture too large for the format.
+    """
+    file_format = format_of(suffix)
+    saver = getattr(_to_vips(picture, file_format), f"{file_format.saver}_buffer")
+    try:
+        data: bytes = saver(keep="all", **file_format.options)
+    except pyvips.Error as error:
+        raise CnlrnError(f"the result cannot be encoded{_because(error)}") from error
     return data
 
 
@@ -137,9 +304,7 @@ def check_target(path: Path) -> _Format:
     Raises:
         CnlrnError: unknown extension, a folder, no such folder, or no permission.
     """
-    file_format = _FORMATS.get(path.suffix.lower())
-    if file_format is None:
-        raise CnlrnError(f"{path}: pictures are written as {', '.join(_FORMATS)}; end the name in one of these")
+    file_format = format_of(path.suffix, f"{path}: ")
     if path.is_dir():
         raise CnlrnError(f"{path} is a folder; give the name of a file")
     if not path.parent.is_dir():
@@ -149,12 +314,19 @@ def check_target(path: Path) -> _Format:
     return file_format
 
 
+def format_of(suffix: str, context: str = "") -> _Format:
+    """The format that an extension names, such as ".png". CnlrnError, after the words of `context`, if none."""
+    file_format = _FORMATS.get(suffix.lower())
+    if file_format is None:
+        raise CnlrnError(f"{context}pictures are written as {', '.join(_FORMATS)}; end the name in one of these")
+    return file_format
+
+
 def as_vips(samples: Pixels) -> Any:
     """A libvips image over the memory of an array of height x width x channels."""
     height, width, channels = samples.shape
-    formats = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
     data = np.ascontiguousarray(samples).data
-    return pyvips.Image.new_from_memory(data, width, height, channels, formats[samples.dtype])
+    return pyvips.Image.new_from_memory(data, width, height, channels, _name_of(samples.dtype))
 
 
 def as_array(image: Any) -> Pixels:
@@ -163,48 +335,146 @@ def as_array(image: Any) -> Pixels:
     return samples.reshape(image.height, image.width, image.bands)
 
 
-def _file_bytes(path: Path) -> bytes:
+def _name_of(dtype: Any) -> str:
+    """libvips' name of a dtype."""
+    return {np.dtype(known): name for name, known in _DTYPES.items()}[np.dtype(dtype)]
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """A name in the folder of `path` that nobody else uses."""
+    return path.with_name(f".cnlrn-{secrets.token_hex(6)}{suffix}")
+
+
+@contextlib.contextmanager
+def _disk(target: Path) -> Iterator[None]:
+    """Name the picture that could not be written."""
     try:
-        return path.read_bytes()
+        yield
+    except OSError as error:
+        raise CnlrnError(f"cannot write {target} ({error.strerror})") from error
+
+
+@contextlib.contextmanager
+def _damage(name: str) -> Iterator[None]:
+    """Name the picture that libvips could not decode."""
+    try:
+        yield
+    except pyvips.Error as error:
+        raise CnlrnError(f"{name} is damaged or cut short{_because(error)}") from error
+
+
+@contextlib.contextmanager
+def _content(path: Path) -> Iterator[bytes | mmap.mmap]:
+    """The bytes of a file, mapped into memory rather than read if it is a regular one."""
+    try:
+        with path.open("rb") as file:
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):  # a pipe, say
+                yield file.read()
+            elif facts.st_size == 0:
+                yield b""
+            else:
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                    yield mapped
     except FileNotFoundError:
         raise CnlrnError(f"{path} does not exist") from None
     except IsADirectoryError:
         raise CnlrnError(f"{path} is a folder; give a picture file") from None
-    except OSError as error:
-        raise CnlrnError(f"{path} cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        raise CnlrnError(f"{path} cannot be read ({getattr(error, 'strerror', error)})") from error
 
 
-def _loader(data: bytes, name: str) -> str:
+def _opened(
+    source: str | os.PathLike[str] | bytes, content: bytes | mmap.mmap, name: str, max_pixels: int
+) -> LazyPicture:
+    """The picture in a file or in bytes (`source`), whose `content` tells the format."""
+    loader = _loader(content, name)
+    if loader == "bmp":
+        return _open_bmp(content, name, max_pixels)
+    if loader == "tiffload" and not _tiff_is_whole(content):
+        raise CnlrnError(f"{name} is damaged or cut short")
+    _check_size(*_claimed_size(loader, content), max_pixels, name)
+    with _damage(name):
+        if isinstance(source, bytes):
+            image = getattr(pyvips.Image, f"{loader}_buffer")(source, fail_on="truncated")
+        else:
+            image = getattr(pyvips.Image, loader)(os.fsencode(source), fail_on="truncated")
+        _check_size(image.width, image.height, max_pixels, name)
+        if _is_animation(loader, content) or (image.get_typeof("n-pages") and image.get("n-pages") > 1):
+            raise CnlrnError(f"{name} holds several pictures or frames; give a file of one")
+        return _from_vips(image.autorot(), name)
+
+
+def _open_bmp(content: bytes | mmap.mmap, name: str, max_pixels: int) -> LazyPicture:
+    """By Pillow, which decodes at once."""
+    from PIL import BmpImagePlugin
+
+    try:
+        with BmpImagePlugin.BmpImageFile(io.BytesIO(content[:])) as file:
+            _check_size(*file.size, max_pixels, name)
+            mode = {"1": "L", "L": "L", "RGBA": "RGBA"}.get(file.mode, "RGB")
+            samples = np.atleast_3d(np.asarray(file.convert(mode)))
+            across, down = (dots / 25.4 for dots in file.info.get("dpi", (0, 0)))
+    except CnlrnError:
+        raise
+    except Exception as error:  # Pillow lets through whatever its parsers stumble over
+        raise CnlrnError(f"{name} is damaged or cut short{_because(error)}") from error
+    return LazyPicture(as_vips(samples), mode == "RGBA", name, resolution=_plausible(across, down))
+
+
+def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
+    if width * height > max_pixels:
+        raise CnlrnError(
+            f"{name} has {width}x{height} pixels, more than the limit of {max_pixels}; "
+            "if it is what you want, raise the limit (--max-pixels)"
+        )
+
+
+def _loader(data: bytes | mmap.mmap, name: str) -> str:
     """libvips' loader for the format that the first bytes tell."""
     if not data:
         raise CnlrnError(f"{name} is empty")
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "pngload_buffer"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpegload_buffer"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "webpload_buffer"
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiffload_buffer"
-    if data[4:8] == b"ftyp":
-        brands = data[8 : int.from_bytes(data[:4])]
+    head = data[:12]
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "pngload"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpegload"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webpload"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "tiffload"
+    if head[4:8] == b"ftyp":
+        brands = data[8 : int.from_bytes(head[:4])]
         if b"avif" in brands:
-            return "heifload_buffer"
+            return "heifload"
         raise CnlrnError(f"{name} is HEIC or a video, which cannot be read; convert it to {_READABLE}")
-    for magic, kind in ((b"BM", "BMP"), (b"GIF8", "GIF"), (b"8BPS", "PSD"), (b"\xff\x0a", "JPEG XL")):
-        if data.startswith(magic):
+    if head.startswith(b"BM"):
+        return "bmp"
+    for magic, kind in ((b"GIF8", "GIF"), (b"8BPS", "PSD"), (b"\xff\x0a", "JPEG XL")):
+        if head.startswith(magic):
             raise CnlrnError(f"{name} is a {kind} file, which cannot be read; convert it to {_READABLE}")
     raise CnlrnError(f"{name} is not a {_READABLE} picture")
 
 
-def _is_animation(data: bytes) -> bool:
+def _claimed_size(loader: str, data: bytes | mmap.mmap) -> tuple[int, int]:
+    """Width and height that a PNG or AVIF names, 0x0 if not found: libvips prints complaints about impossible ones."""
+    mark, skip = {"pngload": (b"IHDR", 4), "heifload": (b"ispe", 8)}.get(loader, (b"", 0))
+    at = data.find(mark, 0, 2**14) + skip
+    if at <= skip:
+        return 0, 0
+    return int.from_bytes(data[at : at + 4]), int.from_bytes(data[at + 4 : at + 8])
+
+
+def _is_animation(loader: str, data: bytes | mmap.mmap) -> bool:
     """Whether these are the bytes of an animated PNG or an AVIF sequence, of which libvips sees one frame."""
-    return data.find(b"acTL", 0, data.find(b"IDAT") + 1) > 0 or data[4:12] == b"ftypavis"
+    if loader == "pngload":
+        return data.find(b"acTL", 0, data.find(b"IDAT") + 1) > 0
+    return loader == "heifload" and data[4:12] == b"ftypavis"
 
 
-def _tiff_is_whole(data: bytes) -> bool:
+def _tiff_is_whole(data: bytes | mmap.mmap) -> bool:
     """Whether the first picture's strips or tiles lie within the file; libtiff makes up what is missing of them."""
-    order = "<" if data.startswith(b"II") else ">"
+    order = "<" if data[:2] == b"II" else ">"
     big = 43 in data[2:4]
     number, entry_size = ("Q", 20) if big else ("I", 12)
 
@@ -231,7 +501,7 @@ def _tiff_is_whole(data: bytes) -> bool:
     return all(start + size <= len(data) for start, size in zip(starts, sizes, strict=False))
 
 
-def _from_vips(image: Any, name: str) -> Picture:
+def _from_vips(image: Any, name: str) -> LazyPicture:
     if image.interpretation == "cmyk":
         depth = 16 if image.format == "ushort" else 8
         image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
@@ -246,22 +516,21 @@ def _from_vips(image: Any, name: str) -> Picture:
     if channels not in (1, 3):
         raise CnlrnError(f"{name} has {image.bands} channels; gray or RGB is needed, with or without alpha")
 
-    samples = as_array(image)
-    fields = {key: bytes(image.get(key)) for key in (*_METADATA, "icc-profile-data") if image.get_typeof(key)}
-    icc = fields.pop("icc-profile-data", None)
+    blocks = {key: bytes(image.get(key)) for key in (*_METADATA, "icc-profile-data") if image.get_typeof(key)}
+    icc = blocks.pop("icc-profile-data", None)
     if icc is not None and icc[16:20] != (b"GRAY" if channels == 1 else b"RGB "):
         icc = None  # not a profile of these channels
-    if "exif-data" in fields:
-        fields["exif-data"] = _without_thumbnail(fields["exif-data"])
-    if "xmp-data" in fields:  # the pixels are upright by now
-        fields["xmp-data"] = re.sub(rb"(tiff:Orientation(?:=.|>))[2-8]", rb"\g<1>1", fields["xmp-data"])
-    return Picture(
-        pixels=samples[..., :channels],
-        alpha=samples[..., channels] if has_alpha else None,
-        icc=icc,
-        metadata=fields,
-        resolution=(image.xres, image.yres),
-    )
+    if "exif-data" in blocks:
+        blocks["exif-data"] = _without_thumbnail(blocks["exif-data"])
+    if "xmp-data" in blocks:  # the pixels are upright by now
+        blocks["xmp-data"] = re.sub(rb"(tiff:Orientation(?:=.|>))[2-8]", rb"\g<1>1", blocks["xmp-data"])
+    resolution = _plausible(image.xres, image.yres)
+    return LazyPicture(image, has_alpha, name, icc=icc, metadata=blocks, resolution=resolution)
+
+
+def _plausible(across: float, down: float) -> tuple[float, float]:
+    """A resolution, pixels per millimetre, or what libvips takes for none where a file says nothing or nonsense."""
+    return across if 0 < across < 1e6 else 1.0, down if 0 < down < 1e6 else 1.0
 
 
 def _without_thumbnail(exif: bytes) -> bytes:
@@ -276,23 +545,18 @@ def _without_thumbnail(exif: bytes) -> bytes:
     return exif[:link] + bytes(4) + exif[link + 4 :]
 
 
-def _to_vips(picture: Picture, file_format: _Format) -> Any:
-    height, width = picture.pixels.shape[:2]
-    if max(height, width) > file_format.largest_side:
-        raise CnlrnError(
-            f"the result is {width}x{height} pixels and this format holds at most {file_format.largest_side} a side; "
-            "write a PNG or TIFF"
-        )
-    image = as_vips(picture.pixels)
-    if picture.alpha is not None:
-        image = image.bandjoin(as_vips(picture.alpha[..., None]))
+def _to_vips(picture: Picture | LazyPicture, file_format: _Format) -> Any:
+    if isinstance(picture, Picture):
+        picture = picture.lazy()
+    image = picture.image
+    file_format.check_size(image.width, image.height)
+    gray = image.bands - picture.has_alpha == 1
     if image.format not in file_format.samples:
         image = _round(image, file_format.samples[-1])
-    gray = picture.pixels.shape[2] == 1
     interpretation = {"uchar": ("srgb", "b-w"), "ushort": ("rgb16", "grey16"), "float": ("scrgb", "b-w")}
     xres, yres = picture.resolution
     image = image.copy(interpretation=interpretation[image.format][gray], xres=xres, yres=yres)
-    if picture.alpha is not None and not file_format.alpha:
+    if picture.has_alpha and not file_format.alpha:
         image = image.flatten(background=255)
     for key, value in picture.metadata.items():
         image.set_type(pyvips.GValue.blob_type, key, value)
@@ -309,7 +573,7 @@ def _round(image: Any, target: str) -> Any:
     return (image * (full[target] / full[image.format])).rint().cast(target)
 
 
-def _reason(error: Exception) -> str:
-    """The first line of libvips' message."""
+def _because(error: Exception) -> str:
+    """The first line of libvips' message, or of another's, in brackets; nothing if it has none."""
     lines = [line.strip() for line in str(getattr(error, "detail", error)).splitlines() if line.strip()]
-    return lines[0] if lines else "no reason given"
+    return f" ({lines[0]})" if lines else ""

@@ -1,16 +1,18 @@
 """Picture in, picture out: the one way in which files, arrays and Pillow images are restored.
 
 Here a picture is turned into what a network computes on and back: alpha is taken apart and enlarged beside the colour,
-gray is repeated to three channels and averaged, samples become floats and are rounded to their depth again. Files,
-tiles and engines are rooms of their own.
+gray is repeated to three channels and averaged, samples become floats and are rounded to their depth again, and a size
+that no exit of the network gives is resized from one that does. Files, tiles and engines are rooms of their own.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +21,12 @@ from cnlrn import pictures, tiles
 from cnlrn.engines import Engine, OnnxEngine
 from cnlrn.errors import CnlrnError
 from cnlrn.models import DEFAULT, find
-from cnlrn.pictures import Picture, Pixels
+from cnlrn.pictures import LazyPicture, Picture, Pixels, Spool
 
-DEFAULT_TILE = 384  # LR pixels; needs about 0.6 GB
+_LARGEST = 100_000_000  # width, height or scale
+_ENLARGEMENT = 16  # output pixels for each of the most input pixels that are let in
+_STRIP = 64 * 2**20  # bytes of one strip of the result
+_BLEED = 6.0  # LR pixels, sigma: how far visible colours spread under what alpha hides
 
 
 class PillowImage(Protocol):
@@ -39,8 +44,51 @@ class PillowImage(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Size:
+    """How large the result shall be: `scale` times the input (4 if nothing is given), or `width` and `height` pixels.
+
+    Of `width` and `height` one is enough, the other follows; both together may change the picture's proportions.
+
+    Raises:
+        CnlrnError: a number that is not positive or beyond all reason, or a scale beside a width or height.
+    """
+
+    scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        for name in ("scale", "width", "height"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= _LARGEST:
+                raise CnlrnError(f"{name} must be more than 0 and at most {_LARGEST}, not {value}")
+        if self.scale is not None and (self.width or self.height):
+            raise CnlrnError("give either a scale or a width and height, not both")
+
+    @property
+    def tag(self) -> str:
+        """For file names: x4, w1920, h1080 or 1920x1080."""
+        if self.width and self.height:
+            return f"{self.width}x{self.height}"
+        if self.width or self.height:
+            return f"w{self.width}" if self.width else f"h{self.height}"
+        return f"x{self.scale or 4:g}"
+
+    def of(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of what a picture of `width` x `height` pixels becomes, at least 1x1."""
+        if self.width or self.height:
+            factor = (self.width / width) if self.width else (self.height or 1) / height
+            wanted = (self.width or width * factor, self.height or height * factor)
+        else:
+            wanted = (width * (self.scale or 4), height * (self.scale or 4))
+        return max(1, round(wanted[0])), max(1, round(wanted[1]))
+
+
 _Path = str | os.PathLike[str]
 _Same = TypeVar("_Same", bound=Picture | bytes | NDArray[Any] | PillowImage)
+Progress = Callable[[float], None]
 
 
 class Restorer:
@@ -53,6 +101,8 @@ class Restorer:
         device: str = "cpu",
         threads: int | None = None,
         tile: int | None = None,
+        ensemble: bool = False,
+        max_pixels: int = pictures.MAX_PIXELS,
     ) -> None:
         """Load a model.
 
@@ -60,102 +110,253 @@ class Restorer:
             model: a name that `cnlrn.models()` lists, or the path of an ONNX file made by `cnlrn export`.
             device: "cpu" or "cuda".
             threads: CPU threads that compute; all cores when None.
-            tile: largest side of what is computed at once, in LR pixels; smaller needs less memory and more time, and
-                gives the same picture. A model that looks at the whole picture computes it at once all the same.
+            tile: side of what is computed at once, in LR pixels, the context around it not counted; chosen from the
+                free memory when None. Smaller needs less memory and more time, and gives the same picture. Only the
+                tiles of a model that looks at the whole picture are blended and differ a little.
+            ensemble: average the results of the eight flips and rotations of the input (x8 self-ensemble, Lim et al.,
+                EDSR, CVPRW 2017, sec. 3.4): a little better, eight times slower.
+            max_pixels: files of larger pictures are refused, and so are results of more than 16 times as many pixels.
 
         Raises:
             CnlrnError: unknown model or device, damaged model file, or a number below 1.
         """
-        for option, value in (("threads", threads), ("tile", tile)):
+        for option, value in (("threads", threads), ("tile", tile), ("max_pixels", max_pixels)):
             if value is not None and value < 1:
                 raise CnlrnError(f"{option} must be at least 1, not {value}")
         path, sha256 = find(model)
         self.engine: Engine = OnnxEngine(path, sha256=sha256, device=device, threads=threads)
-        self.tile = tile or DEFAULT_TILE
+        self.tile, self.ensemble, self.max_pixels = tile, ensemble, max_pixels
 
     @overload
-    def restore(self, picture: _Path, scale: int = ..., *, output: _Path | None = ...) -> NDArray[Any]: ...
+    def restore(
+        self,
+        picture: _Path,
+        scale: float | None = ...,
+        *,
+        width: int | None = ...,
+        height: int | None = ...,
+        output: _Path | None = ...,
+        overwrite: bool = ...,
+        strip: bool = ...,
+        progress: Progress | None = ...,
+    ) -> Path: ...
     @overload
-    def restore(self, picture: _Same, scale: int = ..., *, output: _Path | None = ...) -> _Same: ...
+    def restore(
+        self,
+        picture: _Same,
+        scale: float | None = ...,
+        *,
+        width: int | None = ...,
+        height: int | None = ...,
+        strip: bool = ...,
+        progress: Progress | None = ...,
+    ) -> _Same: ...
 
-    def restore(self, picture: Any, scale: int = 4, *, output: _Path | None = None) -> Any:
+    def restore(
+        self,
+        picture: Any,
+        scale: float | None = None,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        output: _Path | None = None,
+        overwrite: bool = False,
+        strip: bool = False,
+        progress: Progress | None = None,
+    ) -> Any:
         """Restore a picture: sharper, and `scale` times as wide and high.
 
         Args:
             picture: one of
-                a path: the result is an array;
+                a path: the result is written to a file, and its path returned; memory does not grow with the picture;
                 the bytes of a picture file: the result is the bytes of a PNG file;
                 a Pillow image (any mode but "I" and "F"): the result is one, with the same `info`;
                 an array, height x width or height x width x channels (1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), uint8,
                 uint16 or float32 in [0, 1]: the result is one of the same kind;
                 a `cnlrn.pictures.Picture`: the result is one.
-            scale: 1 (sharper only), 2 or 4, if the model has that exit.
-            output: a file to write the result to as well, in the format of its extension; it is replaced if it exists.
+            scale: 4 when neither scale nor width nor height is given. The exits of the network give 1 (sharper only), 2
+                and 4; anything else is resized (Lanczos) from the next larger exit, or from the largest (bicubic).
+            width, height: size of the result in pixels instead of a scale; one is enough, the other follows.
+            output: of a path, the file to write, in the format of its extension; NAME_x4.png beside the picture (after
+                its scale) when None.
+            overwrite: replace the file if it exists.
+            strip: leave out EXIF, XMP and IPTC metadata; the colour profile and the resolution stay.
+            progress: called with the part that is computed, from 0 to 1, a few times.
 
         Raises:
-            CnlrnError: the picture cannot be read or is of another kind, the model lacks the scale, or the output
-                cannot be written.
+            CnlrnError: the picture cannot be read or is of another kind or too large, a size that makes no sense, or
+                the output exists or cannot be written.
         """
+        size = Size(scale, width, height)
+        if isinstance(picture, str | os.PathLike):
+            source = Path(picture)
+            target = source.with_name(f"{source.stem}_{size.tag}.png") if output is None else Path(output)
+            pictures.check_target(target)
+            if target.exists() and not overwrite:
+                raise CnlrnError(f"{target} exists; say overwrite to replace it, or give another name")
+            opened = pictures.open_picture(picture, self.max_pixels)
+            with self.compute(opened, size, target=target, strip=strip, progress=progress) as restored:
+                pictures.write(restored, target)
+            return target
         if output is not None:
-            pictures.check_target(Path(output))
-        restored = self._restore(_open(picture), scale)
-        if output is not None:
-            pictures.write(restored, output)
-        return _like(picture, restored)
+            raise CnlrnError("an output file goes with the path of a picture; write this result yourself")
+        opened = _open(picture, self.max_pixels)
+        with self.compute(opened, size, strip=strip, progress=progress) as restored:
+            return _like(picture, restored)
 
-    def _restore(self, picture: Picture, scale: int) -> Picture:
-        engine = self.engine
-        if scale not in engine.scales:
-            raise CnlrnError(f"{engine.name} restores at scale {_listed(engine.scales)}, not {scale}")
-        dtype, full = picture.pixels.dtype, _full(picture.pixels)
-        pixels = picture.pixels if picture.alpha is None else _bleed(picture.pixels, picture.alpha)
-        height, width, channels = pixels.shape
+    @contextmanager
+    def compute(
+        self,
+        picture: LazyPicture,
+        size: Size,
+        *,
+        target: Path | None = None,
+        strip: bool = False,
+        progress: Progress | None = None,
+    ) -> Iterator[LazyPicture]:
+        """Restore an open picture, and hold the result for as long as the context lasts.
 
-        def infer(piece: NDArray[Any]) -> NDArray[np.float32]:
+        `target`: the file that it will be written to; a large result waits on disk beside it, and without it in memory.
+        The other arguments and errors are those of `restore`.
+        """
+        width, height = size.of(picture.width, picture.height)
+        if width * height > _ENLARGEMENT * self.max_pixels:
+            raise CnlrnError(
+                f"the result would have {width}x{height} pixels, more than {_ENLARGEMENT} times the limit of "
+                f"{self.max_pixels}; if it is what you want, raise the limit (--max-pixels)"
+            )
+        pictures.format_of(target.suffix if target else ".png").check_size(width, height)
+        exit_ = self._exit(max(width / picture.width, height / picture.height))
+        exit_height, exit_width = picture.height * exit_, picture.width * exit_
+        with Spool(exit_height, exit_width, picture.image.bands, picture.dtype, target) as spool:
+            done = 0
+            for rows in self._strips(picture, exit_):
+                spool.append(rows)
+                done += len(rows)
+                if progress is not None:
+                    progress(done / exit_height)
+            image = spool.image()
+            if (width, height) != (exit_width, exit_height):
+                image = _resized(image, width, height)
+            extras = picture.extras() | ({"metadata": {}} if strip else {})
+            yield LazyPicture(image, picture.has_alpha, picture.name, **extras)
+
+    def _exit(self, factor: float) -> int:
+        """The smallest exit that enlarges at least `factor` times, or else the largest."""
+        enough = [scale for scale in self.engine.scales if scale >= factor * (1 - 1e-6)]
+        return min(enough) if enough else max(self.engine.scales)
+
+    def _strips(self, picture: LazyPicture, scale: int) -> Iterator[Pixels]:
+        """The restored picture, alpha last, from top to bottom."""
+        engine, dtype, full = self.engine, picture.dtype, _full(picture.dtype)
+        bands = picture.image.bands
+        channels = bands - picture.has_alpha
+        colour, alpha = picture.image, None
+        if picture.has_alpha:
+            alpha = _enlarged(picture.image[channels], scale)
+            colour = _bleed(picture.image.extract_band(0, n=channels), picture.image[channels], full)
+
+        def read(top: int, bottom: int) -> Pixels:
+            if dtype == np.float32:
+                given = _rows(picture.image, top, bottom, picture.name)
+                if not (given.min() >= 0 and given.max() <= 1):
+                    raise CnlrnError(
+                        f"{picture.name} has floating point samples that are not in [0, 1]; scale or clip them first"
+                    )
+            return _rows(colour, top, bottom, picture.name)
+
+        def restore(piece: Pixels) -> Pixels:
             lr = np.broadcast_to(piece, (*piece.shape[:2], 3)).transpose(2, 0, 1)[None]
-            hr = engine.run(np.ascontiguousarray(lr, np.float32) / np.float32(full), scale)[0]
-            return (hr if channels == 3 else np.asarray(hr.mean(axis=0, keepdims=True))).transpose(1, 2, 0)
+            hr = self._infer(np.ascontiguousarray(lr, np.float32) / np.float32(full), scale)[0]
+            hr = (hr if channels == 3 else hr.mean(axis=0, keepdims=True)).transpose(1, 2, 0)
+            hr = np.clip(hr, 0, 1) * np.float32(full)
+            return np.asarray(hr if dtype == np.float32 else np.rint(hr), dtype)
 
-        restored: Pixels = np.empty((height * scale, width * scale, channels), dtype)
-        for place, piece in tiles.run(
-            infer, pixels, scale=scale, tile=self.tile, context=engine.context, multiple=engine.multiple
+        top = 0
+        for strip in tiles.strips(
+            restore,
+            read,
+            picture.height,
+            picture.width,
+            scale=scale,
+            area=self._area(),
+            most_rows=_STRIP // (picture.width * scale * scale * bands * dtype.itemsize),
+            context=engine.context,
+            multiple=engine.multiple,
         ):
-            piece = np.clip(piece, 0, 1) * np.float32(full)
-            restored[place] = piece if dtype == np.float32 else np.rint(piece)
-        return replace(
-            picture, pixels=restored, alpha=None if picture.alpha is None else _enlarge(picture.alpha, scale)
-        )
+            if alpha is not None:
+                strip_alpha = np.clip(_rows(alpha, top, top + len(strip), picture.name), 0, full)
+                strip = np.concatenate([strip, strip_alpha.astype(dtype)], axis=2)
+            top += len(strip)
+            yield strip
+
+    def _area(self) -> int:
+        """LR pixels, context included, to compute at once."""
+        margin = tiles.BLEND if self.engine.context is None else self.engine.context
+        if self.tile is None:
+            return tiles.area_for(self.engine.pixels_within, margin)
+        return (self.tile + 2 * margin) ** 2
+
+    def _infer(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+        """The engine's result (n, 3, scale*h, scale*w), or the mean over the input's flips and rotations."""
+        if not self.ensemble:
+            return self.engine.run(lr, scale)
+        total = np.zeros((*lr.shape[:2], lr.shape[2] * scale, lr.shape[3] * scale), np.float32)
+        for turns in range(4):
+            for flip in (False, True):
+                turned = np.rot90(lr, turns, axes=(2, 3))
+                turned = np.ascontiguousarray(turned[..., ::-1] if flip else turned)
+                restored = self.engine.run(turned, scale)
+                total += np.rot90(restored[..., ::-1] if flip else restored, -turns, axes=(2, 3))
+        total /= 8
+        return total
+
+
+class _Options(TypedDict, total=False):
+    """Keywords of `Restorer.restore`."""
+
+    scale: float | None
+    width: int | None
+    height: int | None
+    strip: bool
+    progress: Progress | None
+
+
+class _FileOptions(_Options, total=False):
+    """More of them, for paths."""
+
+    output: _Path | None
+    overwrite: bool
 
 
 @overload
-def restore(picture: _Path, *, scale: int = ..., model: _Path = ..., output: _Path | None = ...) -> NDArray[Any]: ...
+def restore(picture: _Path, *, model: _Path = ..., **options: Unpack[_FileOptions]) -> Path: ...
 @overload
-def restore(picture: _Same, *, scale: int = ..., model: _Path = ..., output: _Path | None = ...) -> _Same: ...
+def restore(picture: _Same, *, model: _Path = ..., **options: Unpack[_Options]) -> _Same: ...
 
 
-def restore(picture: Any, *, scale: int = 4, model: _Path = DEFAULT, output: _Path | None = None) -> Any:
-    """Restore one picture; arguments, result and errors are those of `Restorer` and `Restorer.restore`.
+def restore(picture: Any, *, model: _Path = DEFAULT, **options: Unpack[_FileOptions]) -> Any:
+    """Restore one picture; arguments, result and errors are those of `Restorer.restore`.
 
     The model is loaded anew each time: for more than a few pictures keep a `Restorer`.
+
+    >>> import numpy as np
+    >>> restore(np.zeros((30, 40, 3), np.uint8), scale=2).shape
+    (60, 80, 3)
     """
-    return Restorer(model).restore(picture, scale, output=output)
+    return Restorer(model).restore(picture, **options)
 
 
-def _open(picture: Any) -> Picture:
+def _open(picture: Any, max_pixels: int) -> LazyPicture:
     if isinstance(picture, Picture):
-        opened = picture
-    elif isinstance(picture, str | os.PathLike | bytes):
-        opened = pictures.read(picture)
-    elif isinstance(picture, np.ndarray):
-        opened = _from_array(picture)
-    elif hasattr(picture, "mode") and hasattr(picture, "convert"):
-        opened = _from_pillow(picture)
-    else:
-        raise CnlrnError(f"a picture is a path, bytes, an array or a Pillow image, not {type(picture).__name__}")
-    for samples in (opened.pixels, opened.alpha):
-        if samples is not None and samples.dtype == np.float32 and not (samples.min() >= 0 and samples.max() <= 1):
-            raise CnlrnError("the picture's floating point samples are not all in [0, 1]; scale or clip them first")
-    return opened
+        return picture.lazy()
+    if isinstance(picture, bytes):
+        return pictures.open_picture(picture, max_pixels)
+    if isinstance(picture, np.ndarray):
+        return _from_array(picture).lazy()
+    if hasattr(picture, "mode") and hasattr(picture, "convert"):
+        return _from_pillow(picture).lazy()
+    raise CnlrnError(f"a picture is a path, bytes, an array or a Pillow image, not {type(picture).__name__}")
 
 
 def _from_array(array: NDArray[Any]) -> Picture:
@@ -182,19 +383,18 @@ def _from_pillow(image: PillowImage) -> Picture:
         raise CnlrnError(f'a Pillow image of mode "{mode}" has no fixed range; convert it to an array or to "I;16"')
     if mode not in ("L", "LA", "RGB", "RGBA") and not mode.startswith("I;16"):
         alpha = "transparency" in image.info or mode.lower().endswith("a")
-        image = image.convert("L" if mode == "1" else "RGBA" if alpha else "RGB")
+        image = image.convert({"1": "L", "La": "LA"}.get(mode, "RGBA" if alpha else "RGB"))
     return _from_array(np.asarray(image))
 
 
-def _like(given: Any, restored: Picture) -> Any:
+def _like(given: Any, restored: LazyPicture) -> Any:
     """The restored picture as the kind of thing that was given."""
-    if isinstance(given, Picture):
-        return restored
     if isinstance(given, bytes):
         return pictures.encode(restored)
-    array = _to_array(restored)
-    if isinstance(given, str | os.PathLike):
-        return array[..., 0] if array.shape[2] == 1 else array
+    picture = restored.read()
+    if isinstance(given, Picture):
+        return picture
+    array = _to_array(picture)
     if isinstance(given, np.ndarray):
         return array[..., 0] if given.ndim == 2 else array
     from PIL import Image
@@ -204,52 +404,39 @@ def _like(given: Any, restored: Picture) -> Any:
     return image
 
 
-def _full(samples: Pixels) -> float:
+def _full(dtype: np.dtype[Any]) -> float:
     """The sample value that means white or opaque."""
-    return {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}[samples.dtype.name]
+    return {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}[dtype.name]
 
 
-def _bleed(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """Give pixels of alpha 0 the colour of the visible ones near them.
+def _rows(image: Any, top: int, bottom: int, name: str) -> Pixels:
+    return LazyPicture(image.crop(0, top, image.width, bottom - top), name=name).samples()
 
-    What a file stores there is arbitrary, often black, and a network would draw it into the visible rim. The colours
-    spread through a pyramid of 2x2 means of premultiplied colours: each hidden pixel takes the mean of the smallest
-    cell around it that shows anything.
+
+def _bleed(colour: Any, alpha: Any, full: float) -> Any:
+    """Give pixels of alpha 0 the colour of visible ones, if any are near (libvips images; `full` means opaque).
+
+    What a file stores there is arbitrary, often black, and a network would draw it into the visible rim. They take the
+    mean of the premultiplied colours around them under a gaussian, divided by the mean of alpha there.
     """
-    if alpha.min() > 0 or alpha.max() == 0:
-        return pixels
-    weight = alpha[..., None].astype(np.float32) / np.float32(_full(alpha))
-    levels = [(pixels * weight, weight)]
-    while max(levels[-1][0].shape[:2]) > 1:
-        colour, weight = levels[-1]
-        levels.append((_sum_2x2(colour), _sum_2x2(weight)))
-    filled = np.zeros((1, 1, pixels.shape[2]), np.float32)
-    for colour, weight in reversed(levels):
-        height, width = weight.shape[:2]
-        coarse = filled.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
-        filled = np.where(weight > 0, colour / np.maximum(weight, np.finfo(np.float32).tiny), coarse)
-    filled = filled if pixels.dtype == np.float32 else np.rint(filled)
-    return np.where(alpha[..., None] > 0, pixels, filled.astype(pixels.dtype))
+    weight = alpha / full
+    blur = {"min_ampl": 0.01, "precision": "float"}
+    visible = weight.gaussblur(_BLEED, **blur)
+    near = (colour * weight).gaussblur(_BLEED, **blur) / visible
+    if colour.format != "float":
+        near = near.rint()
+    return ((alpha > 0) | (visible == 0)).ifthenelse(colour, near.cast(colour.format))
 
 
-def _sum_2x2(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums of 2x2 cells; odd sides are lengthened by zeros."""
-    height, width, channels = samples.shape
-    even = np.pad(samples, ((0, height % 2), (0, width % 2), (0, 0)))
-    cells = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, channels)
-    return np.asarray(cells.sum(axis=(1, 3)), np.float32)
+def _enlarged(alpha: Any, scale: int) -> Any:
+    """Alpha `scale` times as large, by bicubic interpolation (libvips images)."""
+    return alpha if scale == 1 else alpha.resize(scale, kernel="cubic")
 
 
-def _enlarge(alpha: Pixels, scale: int) -> Pixels:
-    """Alpha, height x width, `scale` times as large, by bicubic interpolation."""
-    if scale == 1:
-        return alpha
-    image = pictures.as_vips(alpha[..., None]).resize(scale, kernel="cubic")
-    enlarged = pictures.as_array(image)[..., 0]
-    return np.clip(enlarged, 0, 1) if alpha.dtype == np.float32 else enlarged
+def _resized(image: Any, width: int, height: int) -> Any:
+    """A libvips image at another size, by Lanczos' kernel, antialiased; what grows is interpolated bicubically.
 
-
-def _listed(scales: tuple[int, ...]) -> str:
-    """The scales as words: "1", "1 or 2", "1, 2 or 4"."""
-    *first, last = map(str, scales)
-    return f"{', '.join(first)} or {last}" if first else last
+    In floating point, because libvips' integer kernels sum to a little less than one.
+    """
+    resized = image.cast("float").resize(width / image.width, vscale=height / image.height, kernel="lanczos3")
+    return resized.clamp() if image.format == "float" else resized.rint().cast(image.format)

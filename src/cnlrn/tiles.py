@@ -1,53 +1,139 @@
-"""Large pictures in tiles: cut with context, restore, keep the middle.
+"""Large pictures in tiles: cut with context, restore, keep the middle, and hand over row after row.
 
 Tiles lie on a grid of the network's `multiple` and each is cut with `context` pixels more on every side, so a network
-that looks no further than its context gives the same pixels tiled or whole: no seams, nothing to blend.
+that looks no further than its context gives the same pixels tiled or whole: no seams, nothing to blend. Only a network
+that looks at the whole picture has its tiles blended. How much is computed at once is chosen from free memory.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Place = tuple[slice, slice]
+BLEND = 16
+"""Half of the overlap of the tiles of a network that looks at the whole picture, LR pixels."""
+
+_MOST = 640**2
+_CGROUP = Path("/sys/fs/cgroup")
+
+Restore = Callable[[NDArray[Any]], NDArray[Any]]
+ReadRows = Callable[[int, int], NDArray[Any]]
 
 
-def run(
-    restore: Callable[[NDArray[Any]], NDArray[np.float32]],
-    lr: NDArray[Any],
+class Grid(NamedTuple):
+    """Largest sides of a tile without its context, LR pixels, multiples of the network's."""
+
+    height: int
+    width: int
+
+
+def area_for(pixels_within: Callable[[int], int], margin: int, free: int | None = None) -> int:
+    """How many LR pixels, margins included, to compute at once: what fits into a quarter of the free memory.
+
+    At most 640x640, and at least what tiles need that are not mostly margin.
+
+    `pixels_within`: how many LR pixels an engine computes in so many bytes. `margin`: what a tile is cut with on each
+    side, LR pixels. `free`: bytes, this machine's (`free_memory`) when None.
+    """
+    free = free_memory() if free is None else free
+    return min(_MOST, max((3 * margin) ** 2, pixels_within(free // 4)))
+
+
+def free_memory() -> int:
+    """Bytes that can still be had: the machine's, or what the control group of a container leaves, if that is less.
+
+    What a container has only read from files counts as free.
+    """
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        parts = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        return min(free, max(0, limit - used + int(parts["inactive_file"])))
+    except (OSError, ValueError, KeyError):  # no such group, or no limit ("max")
+        return free
+
+
+def grid(height: int, width: int, *, area: int, margin: int, multiple: int, most_rows: int, smallest: int = 1) -> Grid:
+    """The tiles that cover height x width with the least computing, when one may have `area` pixels with its margins.
+
+    `margin`: what a tile is cut with on each side that lies within the picture, a multiple of `multiple`.
+    `most_rows`: a tile without its margins has no more, unless this is less than the margin.
+    `smallest`: a tile that does not reach over the whole picture has sides of at least so much.
+    """
+    rows, columns = _up(height, multiple), _up(width, multiple)
+    smallest = _up(smallest, multiple)
+    most_rows = max(most_rows, margin, smallest)
+    best, least = Grid(smallest, smallest), math.inf
+    for count in range(1, max(1, columns // smallest) + 1):
+        tile_width = _up(-(-columns // count), multiple)
+        outer_width = min(columns, tile_width + 2 * margin)
+        fits = area // outer_width
+        tile_height = min(rows if fits >= rows else fits - 2 * margin, most_rows) // multiple * multiple
+        if tile_height < min(rows, smallest):
+            continue
+        strips = -(-rows // tile_height)
+        tile_height = max(min(rows, smallest), _up(-(-rows // strips), multiple))  # about equal, none mostly context
+        computed = count * outer_width * strips * min(rows, tile_height + 2 * margin)
+        if computed < least:
+            best, least = Grid(tile_height, tile_width), computed
+        if fits >= rows:  # narrower tiles would not be higher
+            break
+    return best
+
+
+def strips(
+    restore: Restore,
+    read: ReadRows,
+    height: int,
+    width: int,
     *,
     scale: int,
-    tile: int,
+    area: int,
+    most_rows: int,
     context: int | None,
     multiple: int,
-) -> Iterator[tuple[Place, NDArray[np.float32]]]:
-    """Restore `lr` tile by tile, row by row.
+) -> Iterator[NDArray[Any]]:
+    """Restore a picture in strips as wide as the picture, from top to bottom.
 
     Args:
-        restore: takes a height x width x channels piece of `lr`, its sides multiples of `multiple`, and returns it
-            `scale` times as high and wide.
-        lr: height x width x channels, any size from 1x1. It is mirrored at its right and lower border (its edge
-            repeated where it is too small to mirror) up to `multiple`, tiled or not.
+        restore: takes a rows x columns x channels piece of the LR picture, its sides multiples of `multiple`, and
+            returns it `scale` times as high and wide, float32 or integers.
+        read: gives the LR rows [top, bottom), an array of rows x width x channels. What is asked for only moves down.
+        height, width: of the LR picture, from 1x1. It is mirrored at its right and lower border (its edge repeated
+            where it is too small to mirror) up to `multiple`, tiled or not.
         scale: enlargement of `restore`.
-        tile: largest side of a tile, LR pixels, without its context.
-        context: how far `restore` looks, LR pixels; None when it looks everywhere: the whole picture is then one tile.
+        area: LR pixels that may be computed at once, context included; the smallest tile may need more.
+        most_rows: LR rows that a strip may have, unless this is less than the context.
+        context: how far `restore` looks, LR pixels; None when it looks everywhere: a picture that needs more than one
+            tile then has them blended over 2 x `BLEND` pixels.
         multiple: grid of the tiles, LR pixels.
 
     Yields:
-        (rows, columns) of the restored picture and the pixels that belong there. Together they cover it once.
+        rows x (scale*width) x channels, as `restore` returns them; together they are the restored picture.
     """
-    height, width = lr.shape[:2]
-    padded = pad(lr, multiple)
-    if context is None:
-        tile, context = max(padded.shape[:2]), 0
-    for rows, outer_rows in _spans(height, tile, context, multiple):
-        for columns, outer_columns in _spans(width, tile, context, multiple):
-            restored = restore(padded[outer_rows, outer_columns])
-            inner = (_scaled(rows, scale, outer_rows.start), _scaled(columns, scale, outer_columns.start))
-            yield (_scaled(rows, scale), _scaled(columns, scale)), restored[inner]
+    blended = context is None
+    margin = _up(BLEND if context is None else context, multiple)
+    smallest = 2 * margin if blended else 1
+    tile = grid(height, width, area=area, margin=margin, multiple=multiple, most_rows=most_rows, smallest=smallest)
+    join = _blended if blended else _exact
+    spans = [list(_spans(side, step, margin, multiple)) for side, step in ((height, tile.height), (width, tile.width))]
+
+    def restored(rows: _Span) -> Iterator[tuple[_Span, NDArray[Any]]]:
+        piece = _padded_rows(read, height, rows, multiple)
+        for columns in spans[1]:
+            yield columns, restore(piece[:, columns.outer_start : columns.outer_stop])
+
+    def strip(rows: _Span) -> NDArray[Any]:
+        return np.concatenate(list(join(restored(rows), 1, width, scale, margin)), axis=1)
+
+    yield from join(((rows, strip(rows)) for rows in spans[0]), 0, height, scale, margin)
 
 
 def pad(lr: NDArray[Any], multiple: int) -> NDArray[Any]:
@@ -62,19 +148,61 @@ def pad(lr: NDArray[Any], multiple: int) -> NDArray[Any]:
     return lr
 
 
-def _spans(size: int, tile: int, context: int, multiple: int) -> Iterator[tuple[slice, slice]]:
-    """Cut one side of a picture: yields what a tile answers for, and what it is cut with (in the padded picture).
+class _Span(NamedTuple):
+    """One tile along one side: what it answers for, and what it is cut with (in the padded picture)."""
 
-    The tiles are about equal, so that none is mostly context.
-    """
-    cells = -(-size // multiple)
-    tiles = -(-cells // max(1, tile // multiple))
-    step = -(-cells // tiles) * multiple
-    margin = -(-context // multiple) * multiple
+    start: int
+    stop: int
+    outer_start: int
+    outer_stop: int
+
+
+def _spans(size: int, step: int, margin: int, multiple: int) -> Iterator[_Span]:
+    margin, end = _up(margin, multiple), _up(size, multiple)
     for start in range(0, size, step):
-        outer = slice(max(0, start - margin), min(cells * multiple, start + step + margin))
-        yield slice(start, min(start + step, size)), outer
+        yield _Span(start, min(start + step, size), max(0, start - margin), min(end, start + step + margin))
 
 
-def _scaled(span: slice, scale: int, origin: int = 0) -> slice:
-    return slice((span.start - origin) * scale, (span.stop - origin) * scale)
+def _padded_rows(read: ReadRows, height: int, rows: _Span, multiple: int) -> NDArray[Any]:
+    """The rows of a span, with what mirroring adds on the right and, at the lower border, below."""
+    bottom = min(height, rows.outer_stop)
+    top = max(0, min(rows.outer_start, height - multiple)) // multiple * multiple  # enough to mirror
+    return pad(read(top, bottom), multiple)[rows.outer_start - top :]
+
+
+Pieces = Iterator[tuple[_Span, NDArray[Any]]]
+
+
+def _exact(pieces: Pieces, axis: int, size: int, scale: int, margin: int) -> Iterator[NDArray[Any]]:
+    """Of each piece what its tile answers for."""
+    for span, piece in pieces:
+        yield _cut(piece, axis, (span.start - span.outer_start) * scale, (span.stop - span.outer_start) * scale)
+
+
+def _blended(pieces: Pieces, axis: int, size: int, scale: int, margin: int) -> Iterator[NDArray[Any]]:
+    """The pieces, faded linearly into one another where they overlap; what is finished comes at once."""
+    tail: NDArray[Any] | None = None
+    for span, whole in pieces:
+        piece = _cut(whole, axis, 0, (min(span.outer_stop, size) - span.outer_start) * scale)
+        if tail is not None:
+            overlap = tail.shape[axis]
+            rising = (np.arange(overlap, dtype=np.float32) + 0.5) / overlap
+            rising = rising.reshape([-1 if a == axis else 1 for a in range(3)])
+            faded = tail * (1 - rising) + _cut(piece, axis, 0, overlap) * rising
+            if piece.dtype != np.float32:
+                faded = np.rint(faded).astype(piece.dtype)
+            piece = np.concatenate([faded, _cut(piece, axis, overlap, None)], axis=axis)
+        if span.stop == size:
+            yield piece
+        else:
+            keep = (span.stop - margin - span.outer_start) * scale
+            yield _cut(piece, axis, 0, keep)
+            tail = _cut(piece, axis, keep, None)
+
+
+def _cut(array: NDArray[Any], axis: int, start: int, stop: int | None) -> NDArray[Any]:
+    return array[start:stop] if axis == 0 else array[:, start:stop]
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple

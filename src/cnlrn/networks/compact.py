@@ -21,21 +21,21 @@ from cnlrn.networks.base import RestorationNetwork
 class CompactPreset:
     """Hyper-parameters of `CompactCNLRN`. Widths are channels, the others counts of blocks or sizes in pixels."""
 
-    width: int = 48
+    width: int = 32
     """Channels at LR."""
     half_width: int = 64
     """Channels at LR/2."""
-    quarter_width: int = 128
+    quarter_width: int = 96
     """Channels at LR/4."""
     up_width: int = 16
     """Channels at 2xLR."""
-    half_blocks: int = 1
+    half_blocks: int = 0
     """Residual blocks at LR/2, before and again after the LR/4 level."""
     quarter_blocks: int = 2
     """Residual blocks at LR/4."""
     groups: int = 1
     """Non-local residual groups at LR."""
-    group_blocks: int = 2
+    group_blocks: int = 8
     """Residual blocks in each group."""
     up_blocks: int = 0
     """Residual blocks at 2xLR."""
@@ -49,9 +49,7 @@ class CompactPreset:
 
 
 CNLRN_S = CompactPreset()
-CNLRN_XS = CompactPreset(
-    width=32, half_width=32, quarter_width=96, quarter_blocks=1, group_blocks=1, attention_width=32
-)
+CNLRN_XS = CompactPreset(half_width=32, quarter_width=64, quarter_blocks=1, group_blocks=2, attention_width=32)
 
 
 class ResBlock(nn.Module):

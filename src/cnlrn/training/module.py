@@ -28,7 +28,7 @@ from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import save_weights
 from cnlrn.training.guard import LossGuard, Verdict
-from cnlrn.training.losses import l1_gradient_loss
+from cnlrn.training.losses import l1_gradient_loss, mean_colour_loss
 from cnlrn.training.recipe import Optimiser, Recipe, plain
 from cnlrn.training.schedule import learning_rate
 from cnlrn.training.validation import Pairs, validate
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 State = dict[str, Any]
 
+_COLOUR_CELL = 8  # LR pixels
 CHECKPOINT, WEIGHTS, LOSSES, SCORES = "last.ckpt", "weights.safetensors", "losses.csv", "validation.csv"
 _RETURNS = 3
 """Times a run may go back to the same checkpoint."""
@@ -103,15 +104,20 @@ class Training(pl.LightningModule):
         self.waits.append(now - self._since)
         self._since = now
 
+    def _loss(self, out: Tensor, gt: Tensor, scale: int) -> Tensor:
+        """The recipe's loss at one exit."""
+        weights = self.recipe.loss
+        loss = l1_gradient_loss(out, gt, weights.gradient)
+        if weights.colour:
+            loss = loss + weights.colour * mean_colour_loss(out, gt, _COLOUR_CELL * scale)
+        return loss
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of Adam on the weighted losses of the exits, unless the guard objects."""
         lr, hr, indices = _floats(batch[0]), _floats(batch[1]), batch[2]
         outputs = self._outputs(lr)
         loss = sum(
-            (
-                weight * l1_gradient_loss(outputs[scale], reduced(hr, scale), self.recipe.loss.gradient)
-                for scale, weight in self.weights.items()
-            ),
+            (weight * self._loss(outputs[scale], reduced(hr, scale), scale) for scale, weight in self.weights.items()),
             torch.zeros((), device=hr.device),
         )
         optimiser = self._optimizer()

@@ -1,0 +1,54 @@
+"""The seams of a network that looks at the whole picture, tile by tile: `python benchmarks/seams.py`.
+
+Restores an example whole and in blended tiles and prints how far the two are apart, as a share of the contrast of the
+whole result (its standard deviation), so that random weights tell something as well.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cnlrn import networks, pictures, tiles
+from cnlrn.networks.checkpoints import load_checkpoint
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "colosseum.png"
+
+
+def main() -> None:
+    """Measure and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", default="cnlrn")
+    parser.add_argument("--weights", type=Path, help="random ones, seed 0, if not given")
+    parser.add_argument("--picture", type=Path, default=EXAMPLE)
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    network = networks.build(given.network).eval()
+    if given.weights:
+        load_checkpoint(network, given.weights)
+    lr = pictures.read(given.picture).pixels
+    height, width = lr.shape[:2]
+    scale = max(network.scales)
+
+    def restore(piece: NDArray[Any]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return network(torch.from_numpy(piece).permute(2, 0, 1)[None] / 255, scale)[0].permute(1, 2, 0).numpy()
+
+    def restored(tile: int) -> NDArray[np.float32]:
+        options = {"scale": scale, "most_rows": height, "context": network.context, "multiple": network.multiple}
+        read = lambda top, bottom: lr[top:bottom]  # noqa: E731
+        area = (tile + 2 * tiles.BLEND) ** 2
+        return np.concatenate(list(tiles.strips(restore, read, height, width, area=area, **options)))
+
+    whole = restored(max(height, width))
+    print("| `--tile` | mean difference | largest difference |\n| --- | --- | --- |")
+    for tile in (48, 64, 96):
+        difference = np.abs(restored(tile) - whole) / whole.std()
+        print(f"| {tile} | {difference.mean():.2%} | {difference.max():.1%} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,305 @@
+"""Many pictures: find them, restore each while the next is read and the last is written, and say what became of each.
+
+Nothing here ends because of one bad file, and nothing grows with the number of files in a folder: a folder is searched
+while its pictures are restored. What a result is and how it is written is decided in `cnlrn.restorer` and
+`cnlrn.pictures`.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import string
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from cnlrn import pictures
+from cnlrn.errors import CnlrnError
+from cnlrn.pictures import LazyPicture
+from cnlrn.restorer import Progress, Restorer, Size
+
+_NAME_FIELDS = ("stem", "ext", "size", "model")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to restore and the file to write; or the `problem` because of which there is nothing to restore."""
+
+    source: Path
+    target: Path | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a picture.
+
+    `status` is "done", "skipped" (the target was there already) or "failed", and then `reason` says why, in a sentence.
+    `before` and `after` are width and height of a picture that was done, `seconds` how long its computing took.
+    """
+
+    source: Path
+    target: Path | None
+    status: Literal["done", "skipped", "failed"]
+    reason: str | None = None
+    before: tuple[int, int] | None = None
+    after: tuple[int, int] | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class Search:
+    """Where pictures are looked for and where their results go; iterating gives a `Job` each, sorted in each folder.
+
+    `inputs`: files, folders (searched whole; hidden files and folders are left out) and glob patterns.
+    `output`: a folder, made when it is needed, in which the tree of a folder is mirrored; for a single file also a file
+    name. None: files beside their source, and the tree of the folder "photos" in "photos_x4".
+    `name`: of a result without its extension; {stem} and {ext} of the source, {size} such as "x4", {model}.
+    `suffix`: extension of the results, which chooses their format.
+    `file` is the file that `output` names, None if it names a folder or nothing; `single` tells that one file is given;
+    `ignored` counts, after an iteration, the files in folders that are no pictures by their extension.
+
+    Raises:
+        CnlrnError: a name or suffix that makes no sense, a pattern that matches nothing, or `output` is a file where a
+            folder is needed.
+    """
+
+    inputs: Sequence[str]
+    output: str | None = None
+    size: Size = field(default_factory=Size)
+    name: str = "{stem}_{size}"
+    suffix: str = ".png"
+    model: str = ""
+    ignored: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense, and expand the patterns."""
+        pictures.format_of(self.suffix)
+        try:
+            wanted = [key for _, key, _, _ in string.Formatter().parse(self.name) if key is not None]
+        except ValueError:
+            wanted = [self.name]
+        if not self.name or any(key not in _NAME_FIELDS for key in wanted) or Path(self.name).name != self.name:
+            raise CnlrnError(
+                f"{self.name!r} cannot name the results; use letters and "
+                f"{', '.join(f'{{{key}}}' for key in _NAME_FIELDS)}, no folders"
+            )
+        self._paths = [path for given in self.inputs for path in _expanded(given)]
+        self.single = len(self._paths) == 1 and not self._paths[0].is_dir()
+        self.file: Path | None = None
+        if self.output is None:
+            return
+        output = Path(self.output)
+        if self.single and not output.is_dir() and not self.output.endswith(("/", os.sep)):
+            self.file = output
+        elif output.is_file() or (not output.is_dir() and output.suffix.lower() in pictures.SUFFIXES):
+            raise CnlrnError(f"{self.output} names one file; several pictures need a folder")
+
+    def __iter__(self) -> Iterator[Job]:
+        """Search anew."""
+        self.ignored = 0
+        yield from self._files([path for path in self._paths if not path.is_dir()])
+        for path in self._paths:
+            if path.is_dir():
+                yield from self._folder(path)
+
+    def _files(self, files: Sequence[Path]) -> Iterator[Job]:
+        """Jobs for files that were named one by one."""
+        targets: dict[Path, Path] = {}
+        for source in files:
+            targets.setdefault(self._target_of(source), source)
+        for source in dict.fromkeys(files):
+            target = self._target_of(source)
+            if source in targets and targets[source] != source:  # left by an earlier run and matched by a pattern
+                continue
+            yield _job(source, target, targets)
+
+    def _target_of(self, source: Path) -> Path:
+        if self.file is not None:
+            return self.file
+        return (source.parent if self.output is None else Path(self.output)) / self._name(source)
+
+    def _folder(self, folder: Path) -> Iterator[Job]:
+        """Jobs for a folder and those in it, the nearest first."""
+        if self.output is None:
+            output = folder.resolve().with_name(f"{folder.resolve().name}_{self.size.tag}")
+        else:
+            output = Path(self.output) if len(self._paths) == 1 else Path(self.output) / folder.resolve().name
+        waiting = [(folder, output)]
+        while waiting:
+            here, there = waiting.pop()
+            try:
+                with os.scandir(here) as found:
+                    entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda e: e.name)
+                deeper = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+                files = [Path(entry.path) for entry in entries if entry.is_file()]
+            except OSError as error:
+                yield Job(here, problem=f"the folder {here} cannot be read ({error.strerror})")
+                continue
+            sources = [file for file in files if file.suffix.lower() in pictures.SUFFIXES]
+            self.ignored += len(files) - len(sources)
+            targets: dict[Path, Path] = {}
+            for source in sources:
+                targets.setdefault(there / self._name(source), source)
+            for source in sources:
+                yield _job(source, there / self._name(source), targets)
+            own = output.resolve()
+            waiting += [
+                (Path(entry.path), there / entry.name)
+                for entry in reversed(deeper)
+                if Path(entry.path).resolve() != own
+            ]
+
+    def _name(self, source: Path) -> str:
+        fields = {"stem": source.stem, "ext": source.suffix[1:], "size": self.size.tag, "model": self.model}
+        return self.name.format_map(fields) + self.suffix
+
+
+def restore_all(
+    restorer: Restorer,
+    jobs: Iterable[Job],
+    size: Size | None = None,
+    *,
+    overwrite: bool = False,
+    strip: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Outcome]:
+    """Restore pictures, one outcome each in the order of `jobs`; reading, computing and writing overlap.
+
+    A target that exists is skipped unless `overwrite`, so an interrupted run goes on where it stopped; a folder that a
+    target needs is made. `progress` is called with the part of the present picture that is computed; the other
+    arguments are those of `Restorer.restore`. No exception but an interruption ends it: then what is being written is
+    finished, and nothing half-written is left.
+    """
+    wanted = size or Size()
+    reader, writer = ThreadPoolExecutor(1, "reader"), ThreadPoolExecutor(1, "writer")
+    reading: deque[tuple[Job, Future[LazyPicture] | None]] = deque()
+    writing: deque[_Writing] = deque()
+    try:
+        source = iter(jobs)
+        exhausted = False
+        while True:
+            while not exhausted and len(reading) < 2:
+                job = next(source, None)
+                if job is None:
+                    exhausted = True
+                elif job.target is None or (job.target.exists() and not overwrite):
+                    reading.append((job, None))
+                else:
+                    reading.append((job, reader.submit(_decoded, job.source, restorer.max_pixels)))
+            if not reading:
+                break
+            job, picture = reading.popleft()
+            writing.append(_computed(restorer, job, picture, wanted, strip, progress, writer))
+            while len(writing) > 1 or (writing and writing[0].write is None):
+                yield writing.popleft().outcome()
+        while writing:
+            yield writing.popleft().outcome()
+    finally:
+        reader.shutdown(cancel_futures=True)
+        for started in writing:
+            started.abandon()
+        writer.shutdown()
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """A result that is on its way to its file; `write` is None when there is nothing to write."""
+
+    result: Outcome
+    write: Future[None] | None = None
+    held: ExitStack = field(default_factory=ExitStack)
+
+    def outcome(self) -> Outcome:
+        """Wait for the file."""
+        if self.write is not None:
+            try:
+                self.write.result()
+            except Exception as error:
+                return _failure(self.result.source, self.result.target, error)
+        return self.result
+
+    def abandon(self) -> None:
+        """Give up the result unless it is being written already."""
+        if self.write is not None and self.write.cancel():
+            self.held.close()
+
+
+def _computed(
+    restorer: Restorer,
+    job: Job,
+    reading: Future[LazyPicture] | None,
+    size: Size,
+    strip: bool,
+    progress: Progress | None,
+    writer: ThreadPoolExecutor,
+) -> _Writing:
+    target = job.target
+    if target is None:
+        return _Writing(Outcome(job.source, None, "failed", job.problem))
+    if reading is None:
+        return _Writing(Outcome(job.source, target, "skipped", f"{target} exists"))
+    held = ExitStack()
+    try:
+        picture = reading.result()
+        start = time.perf_counter()
+        _make_folder(target.parent)
+        pictures.check_target(target)
+        restored = held.enter_context(restorer.compute(picture, size, target=target, strip=strip, progress=progress))
+        seconds = time.perf_counter() - start
+    except Exception as error:
+        held.close()
+        return _Writing(_failure(job.source, target, error))
+    sizes = (picture.width, picture.height), (restored.width, restored.height)
+    result = Outcome(job.source, target, "done", None, *sizes, seconds)
+    return _Writing(result, writer.submit(_write, held, restored, target), held)
+
+
+def _write(held: ExitStack, restored: LazyPicture, target: Path) -> None:
+    with held:
+        pictures.write(restored, target)
+
+
+def _decoded(source: Path, max_pixels: int) -> LazyPicture:
+    picture = pictures.open_picture(source, max_pixels)
+    picture.decode()
+    return picture
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CnlrnError(f"the folder {folder} cannot be made ({error.strerror})") from error
+
+
+def _failure(source: Path, target: Path | None, error: Exception) -> Outcome:
+    """The outcome of whatever went wrong; what is no user's mistake is named by its type as well."""
+    reason = " ".join(str(error).split())
+    if not isinstance(error, CnlrnError):
+        reason = f"{source} failed unexpectedly ({type(error).__name__}: {reason})"
+    return Outcome(source, target, "failed", reason)
+
+
+def _job(source: Path, target: Path, targets: dict[Path, Path]) -> Job:
+    """A job, unless another source has taken the target."""
+    if targets[target] != source:
+        problem = f"{source} would become {target}, as {targets[target]} does; put {{ext}} into the name of the results"
+        return Job(source, problem=problem)
+    return Job(source, target)
+
+
+def _expanded(given: str) -> list[Path]:
+    """What an argument stands for: itself, or the files that the pattern matches."""
+    if os.path.lexists(given) or not glob.has_magic(given):
+        return [Path(given)]
+    found = sorted(Path(path) for path in glob.glob(given, recursive=True))  # noqa: PTH207 - absolute ones too
+    if not found:
+        raise CnlrnError(f"no file matches {given}")
+    return [path for path in found if not path.is_dir()]

@@ -1,0 +1,79 @@
+"""What is promised of the default model and its weights, beside what its card says."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cnlrn import Restorer, pictures
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    return Restorer(threads=1)
+
+
+def example(path: Path) -> NDArray[Any]:
+    return pictures.read(path).pixels
+
+
+def means(array: NDArray[Any]) -> NDArray[np.float64]:
+    """Of each channel, in 255ths of white."""
+    return np.asarray(array.mean(axis=(0, 1), dtype=np.float64) * (255 / np.iinfo(array.dtype).max))
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) == 3
+
+
+def largest_seam(restorer: Restorer, lr: NDArray[Any], tile: int, scale: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How far any sample of a tiled result is from the same of a whole one."""
+    whole = restorer.restore(lr, scale)
+    pieces: list[tuple[int, ...]] = []
+    run = restorer.engine.run
+    monkeypatch.setattr(restorer, "tile", tile)
+    monkeypatch.setattr(restorer.engine, "run", lambda lr, scale: (pieces.append(lr.shape), run(lr, scale))[1])
+    tiled = restorer.restore(lr, scale)
+    assert len(pieces) > 1
+    return int(np.abs(tiled.astype(int) - whole).max())
+
+
+@pytest.mark.parametrize(("size", "scale"), [((150, 170), 1), ((150, 170), 2), ((70, 333), 4), ((1, 2000), 4)])
+def test_tiles_leave_no_seams_in_noise(
+    restorer: Restorer, size: tuple[int, int], scale: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lr = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    assert largest_seam(restorer, lr, 33, scale, monkeypatch) <= 1
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("tile", [33, 48])
+def test_tiles_leave_no_seams_in_photographs(
+    restorer: Restorer, path: Path, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert largest_seam(restorer, example(path), tile, 4, monkeypatch) <= 1
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("kind", ["8 bits", "16 bits", "gray"])
+def test_colours_do_not_drift(restorer: Restorer, path: Path, kind: str) -> None:
+    lr = example(path)
+    if kind == "16 bits":
+        lr = lr.astype(np.uint16) * 257
+    if kind == "gray":
+        lr = lr[..., 1:2]
+    drift = {scale: float(np.abs(means(restorer.restore(lr, scale)) - means(lr)).max()) for scale in (1, 2, 4)}
+    assert max(drift.values()) <= 0.5, drift
+
+
+def test_the_ensemble_is_the_mean_over_flips_and_rotations(restorer: Restorer) -> None:
+    lr = example(EXAMPLES[0])[:32, :48].astype(np.float32) / 510 + 0.25  # far from where results are clipped
+    total = np.zeros((128, 192, 3))
+    for turns in range(4):
+        total += np.rot90(restorer.restore(np.rot90(lr, turns)), -turns)
+        total += np.rot90(restorer.restore(np.rot90(lr, turns)[:, ::-1])[:, ::-1], -turns)
+    np.testing.assert_allclose(Restorer(threads=1, ensemble=True).restore(lr), total / 8, atol=1e-5)
