@@ -275,6 +275,18 @@ def test_models_are_listed(cnlrn: Command) -> None:
     assert [line.partition(":")[0] for line in cnlrn.out.splitlines()] == [card.name for card in models()]
 
 
+def test_networks_are_listed_with_their_size(cnlrn: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnlrn import networks
+
+    presets = networks.presets()
+    monkeypatch.setattr(networks, "presets", lambda: {name: presets[name] for name in ("cnlrn-deblur", "srcnn")})
+    assert cnlrn("networks") == 0
+    assert [line.split() for line in cnlrn.out.splitlines()] == [
+        ["cnlrn-deblur", "x1", "73,095,427", "parameters", "6,702.5", "kMAC"],
+        ["srcnn", "x4", "8,129", "parameters", "129.7", "kMAC"],
+    ]
+
+
 def test_the_version_is_the_package_s(cnlrn: Command) -> None:
     from importlib.metadata import version
 

@@ -257,6 +257,24 @@ def models() -> None:
 
 
 @app.command()
+def networks() -> None:
+    """List the networks that `cnlrn train` knows: scales, parameters, multiplications per LR pixel."""
+    with _extra():
+        import torch
+
+        from cnlrn.networks import build, presets
+        from cnlrn.training.profiling import macs_per_pixel
+
+    for name in presets():
+        with torch.device("meta"):
+            network = build(name)
+            macs = macs_per_pixel(network)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        scales = ", ".join(f"x{scale}" for scale in network.scales)
+        print(f"{name:16} {scales:12} {parameters:12,} parameters {macs / 1e3:12,.1f} kMAC")
+
+
+@app.command()
 def sheet(
     files: Annotated[
         list[Path],

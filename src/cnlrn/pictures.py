@@ -13,7 +13,6 @@ import io
 import mmap
 import os
 import re
-import secrets
 import stat
 import struct
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from cnlrn.errors import CnlrnError
+from cnlrn.files import beside, replacing
 
 Pixels = NDArray[np.uint8 | np.uint16 | np.float32]
 
@@ -204,18 +204,13 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     file_format = check_target(path)
     image = _to_vips(picture, file_format)
-    temporary = _beside(path, path.suffix)
     try:
-        getattr(image, file_format.saver)(os.fsencode(temporary), keep="all", **file_format.options)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            getattr(image, file_format.saver)(os.fsencode(temporary), keep="all", **file_format.options)
     except pyvips.Error as error:
         raise CnlrnError(f"cannot write {path}{_because(error)}") from error
     except OSError as error:
         raise CnlrnError(f"cannot write {path} ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class Spool:
@@ -238,7 +233,7 @@ class Spool:
             self._rows = np.empty(self._shape, dtype)
         else:
             with _disk(target):
-                self._path = _beside(target, ".rows")
+                self._path = beside(target, ".rows")
                 self._file = self._path.open("xb")
 
     def __enter__(self) -> Self:
@@ -338,11 +333,6 @@ def as_array(image: Any) -> Pixels:
 def _name_of(dtype: Any) -> str:
     """libvips' name of a dtype."""
     return {np.dtype(known): name for name, known in _DTYPES.items()}[np.dtype(dtype)]
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    """A name in the folder of `path` that nobody else uses."""
-    return path.with_name(f".cnlrn-{secrets.token_hex(6)}{suffix}")
 
 
 @contextlib.contextmanager

@@ -92,3 +92,15 @@ def test_attention_agrees_with_its_formula():
         mixed = torch.softmax(q @ k.transpose(1, 2) / 2, dim=-1) @ v
         expected = x + block.project(mixed.transpose(0, 1).reshape(16, 8).T.reshape(1, 8, 4, 4))
         torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("name", ["cnlrn-s", "cnlrn-xs"])
+def test_colours_cannot_drift_whatever_the_weights(name):
+    torch.manual_seed(0)
+    net = networks.build(name).eval()
+    for layer in (net.exit1, net.exit2, net.exit4):
+        torch.nn.init.constant_(layer.bias, 0.5)
+    lr = torch.rand(1, 3, 48, 80)
+    with torch.no_grad():
+        for restored in net.exits(lr).values():
+            torch.testing.assert_close(restored.mean((2, 3)), lr.mean((2, 3)), atol=2e-3, rtol=0)

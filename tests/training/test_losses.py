@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnlrn.training.losses import gradient_loss, l1_gradient_loss, mean_colour_loss
+from cnlrn.training.losses import gradient_loss, l1_gradient_loss
 
 
 def picture(seed: int, *shape: int) -> Tensor:
@@ -55,11 +55,3 @@ def test_losses_are_zero_for_equal_pictures_and_fall_along_their_gradient() -> N
     loss = l1_gradient_loss(out, gt)
     (gradient,) = torch.autograd.grad(loss, out)
     assert l1_gradient_loss(out - gradient, gt) < loss
-
-
-def test_mean_colour_loss_is_its_formula_and_sees_no_texture() -> None:
-    out, gt = picture(1, 2, 3, 16, 24), picture(2, 2, 3, 16, 24)
-    cells = (out - gt).reshape(2, 3, 2, 8, 3, 8).mean((3, 5))
-    torch.testing.assert_close(mean_colour_loss(out, gt, 8), cells.abs().mean())
-    texture = torch.tensor([0.1, -0.1]).repeat(8).expand(2, 3, 16, 16)
-    assert mean_colour_loss(texture + 0.05, torch.zeros(2, 3, 16, 16), 8).item() == pytest.approx(0.05)

@@ -11,6 +11,23 @@ from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.cnlrn import CNLRN, CNLRNPreset, DeblurringPretraining
 from cnlrn.networks.compact import CNLRN_S, CNLRN_XS, CompactCNLRN
+from cnlrn.networks.dbpn import DBPN, DBPN_S, DBPNPreset
+from cnlrn.networks.deblurgan import DEBLURGAN_S, DeblurGAN, DeblurGANPreset
+from cnlrn.networks.deblurganv2 import DEBLURGANV2_S, DeblurGANv2, DeblurGANv2Preset
+from cnlrn.networks.eddsrn import EDDSRN, EDDSRN_S, EDDSRNPreset
+from cnlrn.networks.edsr import EDSR, EDSR_L, EDSR_S, EDSRPreset
+from cnlrn.networks.gfn import GFN, GFN_S, GFNPreset
+from cnlrn.networks.lapsrn import LAPSRN_S, LapSRN, LapSRNPreset
+from cnlrn.networks.mprnet import MPRNET_S, MPRNet, MPRNetPreset
+from cnlrn.networks.pssnsc import PSSNSC, PSSNSC_S, PSSNSCPreset
+from cnlrn.networks.rcan import RCAN, RCAN_S, RCANPreset
+from cnlrn.networks.rdn import RDN, RDN_S, RDNPreset
+from cnlrn.networks.rrdbnet import RRDBNET_S, RRDBNet, RRDBNetPreset
+from cnlrn.networks.scgan import SCGAN, SCGAN_S, SCGANPreset
+from cnlrn.networks.srcnn import SRCNN, SRCNN_S, SRCNNPreset
+from cnlrn.networks.srn import SRN, SRN_S, SRNPreset
+from cnlrn.networks.srresnet import SRRESNET_S, SRResNet, SRResNetPreset
+from cnlrn.networks.vdsr import VDSR, VDSR_S, VDSRPreset
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,10 +38,48 @@ _NETWORKS: dict[str, tuple[DataclassInstance, Callable[[Any], RestorationNetwork
     "cnlrn-deblur": (CNLRNPreset(), DeblurringPretraining),
     "cnlrn-s": (CNLRN_S, CompactCNLRN),
     "cnlrn-xs": (CNLRN_XS, CompactCNLRN),
+    # super-resolution; -s are compact, as expensive as cnlrn-s
+    "srcnn": (SRCNNPreset(), SRCNN),
+    "srcnn-s": (SRCNN_S, SRCNN),
+    "vdsr": (VDSRPreset(), VDSR),
+    "vdsr-s": (VDSR_S, VDSR),
+    "lapsrn": (LapSRNPreset(), LapSRN),
+    "lapsrn-s": (LAPSRN_S, LapSRN),
+    "srresnet": (SRResNetPreset(), SRResNet),
+    "srresnet-s": (SRRESNET_S, SRResNet),
+    "edsr-m": (EDSRPreset(), EDSR),
+    "edsr-l": (EDSR_L, EDSR),
+    "edsr-s": (EDSR_S, EDSR),
+    "rdn": (RDNPreset(), RDN),
+    "rdn-s": (RDN_S, RDN),
+    "rcan": (RCANPreset(), RCAN),
+    "rcan-s": (RCAN_S, RCAN),
+    "dbpn": (DBPNPreset(), DBPN),
+    "dbpn-s": (DBPN_S, DBPN),
+    "rrdbnet": (RRDBNetPreset(), RRDBNet),
+    "rrdbnet-s": (RRDBNET_S, RRDBNet),
+    # deblurring
+    "deblurgan": (DeblurGANPreset(), DeblurGAN),
+    "deblurgan-s": (DEBLURGAN_S, DeblurGAN),
+    "deblurgan-v2": (DeblurGANv2Preset(), DeblurGANv2),
+    "deblurgan-v2-s": (DEBLURGANV2_S, DeblurGANv2),
+    "srn": (SRNPreset(), SRN),
+    "srn-s": (SRN_S, SRN),
+    "pss-nsc": (PSSNSCPreset(), PSSNSC),
+    "pss-nsc-s": (PSSNSC_S, PSSNSC),
+    "mprnet": (MPRNetPreset(), MPRNet),
+    "mprnet-s": (MPRNET_S, MPRNet),
+    # both
+    "scgan": (SCGANPreset(), SCGAN),
+    "scgan-s": (SCGAN_S, SCGAN),
+    "ed-dsrn": (EDDSRNPreset(), EDDSRN),
+    "ed-dsrn-s": (EDDSRN_S, EDDSRN),
+    "gfn": (GFNPreset(), GFN),
+    "gfn-s": (GFN_S, GFN),
 }
 
 
-def build(name: str, changes: Mapping[str, int] | None = None) -> RestorationNetwork:
+def build(name: str, changes: Mapping[str, float] | None = None) -> RestorationNetwork:
     """Build the network called `name` with fresh random weights, in float32 on torch's default device.
 
     `changes` are hyper-parameters that differ from the preset's, for experiments.

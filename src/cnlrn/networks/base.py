@@ -19,13 +19,14 @@ class RestorationNetwork(nn.Module):
         multiple: height and width of the LR picture must be multiples of this many pixels.
         context: LR pixels around a tile after which the tile's result equals that of the whole picture;
             None when the network looks at the whole picture.
-        deblurring: name of the attribute that holds the deblurring module, which training may treat apart.
+        deblurring: name of the attribute that holds a deblurring module, which training may treat apart; None when the
+            network has no such part.
     """
 
     scales: tuple[int, ...]
     multiple: int
     context: int | None
-    deblurring: str
+    deblurring: str | None = None
 
     def forward(self, lr: Tensor, scale: int = 4) -> Tensor:
         """Restore `lr` (n, 3, h, w), float32 in [0, 1], to (n, 3, scale*h, scale*w), not clipped.

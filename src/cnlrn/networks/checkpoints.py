@@ -4,7 +4,6 @@ A PyTorch file is only ever read with `weights_only=True`, so no code in it can 
 not fit is a CnlrnError that says why. The trainer's own checkpoints (optimiser, step, random states) are not made here.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cnlrn.errors import CnlrnError
+from cnlrn.files import replacing
 
 _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")  # the first that a file has is taken
 _PARALLEL_PREFIX = "module."  # torch.nn.DataParallel puts it before every name
@@ -91,18 +91,15 @@ def save_weights(weights: nn.Module | Mapping[str, Tensor], path: str | Path, ha
         raise CnlrnError(f"Weights are written to .safetensors files, not to {path}.")
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
     tensors = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous().clone()
         for name, tensor in state.items()
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(save(tensors))  # safetensors' own save_file hides the file from other users
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(save(tensors))  # safetensors' own save_file hides the file from other users
     except (SafetensorError, OSError) as error:
         raise CnlrnError(f"The weights cannot be written to {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:

@@ -1,10 +1,10 @@
 """Compact cascades for CPUs, `cnlrn-s` and `cnlrn-xs`: the paper's idea at a few hundredths of its cost.
 
 Kept from the paper (CNLRN, CVPRW 2021): a deblurring module that gives features, not a picture (sec. 3.1), non-local
-residual groups on them (sec. 3.2), progressive upsampling x2, then x2, and one end-to-end training. Changed: most
-convolutions run at LR/2 and LR/4, attention stays within windows on a fixed grid, there is no statistic over the whole
-picture (so tiles match the whole), every stage has an exit to a picture, and the network predicts the difference to the
-bicubic enlargement. docs/design-of-compact-models.md holds the measurements behind the choices.
+residual groups on them (sec. 3.2), progressive upsampling x2, then x2, and one end-to-end training. Changed: attention
+stays within windows on a fixed grid, there is no statistic over the whole picture (so tiles match the whole), every
+stage has an exit to a picture, and the network predicts the difference to the bicubic enlargement, which may neither
+add nor take brightness over large areas. docs/design-of-compact-models.md holds the measurements behind the choices.
 """
 
 from dataclasses import dataclass
@@ -152,7 +152,8 @@ class Bicubic(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) to (n, 3, scale*h, scale*w)."""
         edged = F.pad(lr, (2, 2, 2, 2), mode="replicate")
-        with torch.autocast(lr.device.type, enabled=False):  # bfloat16's 8 bits would round the picture itself
+        device = "cpu" if lr.is_meta else lr.device.type
+        with torch.autocast(device, enabled=False):  # bfloat16's 8 bits would round the picture itself
             return F.pixel_shuffle(F.conv2d(edged, self.kernel, groups=3), self.scale)
 
 
@@ -201,17 +202,28 @@ class CompactCNLRN(RestorationNetwork):
 
     def _picture1(self, lr: Tensor, clear: Tensor) -> Tensor:
         difference: Tensor = self.exit1(clear)
-        return lr + difference
+        return self._steady(lr, difference, 1) + difference
 
     def _picture2(self, lr: Tensor, doubled: Tensor) -> Tensor:
         difference: Tensor = self.exit2(doubled)
-        enlarged: Tensor = self.bicubic2(lr)
+        enlarged: Tensor = self.bicubic2(self._steady(lr, difference, 2))
         return enlarged + difference
 
     def _picture4(self, lr: Tensor, doubled: Tensor) -> Tensor:
-        difference = F.pixel_shuffle(self.exit4(doubled), 2)
-        enlarged: Tensor = self.bicubic4(lr)
-        return enlarged + difference
+        difference: Tensor = self.exit4(doubled)
+        enlarged: Tensor = self.bicubic4(self._steady(lr, difference, 2))
+        return enlarged + F.pixel_shuffle(difference, 2)
+
+    def _steady(self, lr: Tensor, difference: Tensor, scale: int) -> Tensor:
+        """LR less what `difference` would add to the mean colours around each pixel, so that colours cannot drift.
+
+        `difference` is (n, 3k, scale*h, scale*w), k samples of a colour side by side. Its means over the cells of the
+        grid of `multiple` LR pixels are interpolated linearly between the cells, which keeps their sum.
+        """
+        means = F.avg_pool2d(difference.float(), self.multiple * scale)
+        n, channels, rows, columns = means.shape
+        means = means.reshape(n, 3, channels // 3, rows, columns).mean(2)
+        return lr - F.interpolate(means, scale_factor=float(self.multiple), mode="bilinear", align_corners=False)
 
 
 def _reach(preset: CompactPreset) -> int:
@@ -219,4 +231,5 @@ def _reach(preset: CompactPreset) -> int:
     deblurring = 1 + 1 + 2 * (1 + 4 * preset.half_blocks) + 4 * 2 * preset.quarter_blocks + 3
     group = preset.patch * preset.window - 1 + 2 * preset.group_blocks
     upsampling = 1 + preset.up_blocks + 1
-    return deblurring + preset.groups * group + upsampling
+    steadying = preset.patch * preset.window * 3 // 2
+    return deblurring + preset.groups * group + upsampling + steadying

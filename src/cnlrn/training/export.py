@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import warnings
 from dataclasses import asdict
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from torch.export import Dim
 
 from cnlrn import networks
 from cnlrn.errors import CnlrnError
+from cnlrn.files import replacing
 from cnlrn.models import Card
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import load_checkpoint, save_weights
@@ -136,11 +136,8 @@ def _prove(outputs: _Exits, content: bytes, multiple: int) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise CnlrnError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The paper's losses, L1 and L1 with an image-gradient constraint, and a loss on mean colours.
+"""The paper's losses: L1, and L1 with an image-gradient constraint.
 
 All compute in float32 whatever the type of their inputs: small differences do not survive in bfloat16's 8 bits.
 """
@@ -44,20 +44,3 @@ def l1_gradient_loss(out: Tensor, gt: Tensor, weight: float = GRADIENT_WEIGHT) -
         A float32 scalar.
     """
     return F.l1_loss(out.float(), gt.float()) + weight * gradient_loss(out, gt)
-
-
-def mean_colour_loss(out: Tensor, gt: Tensor, cell: int) -> Tensor:
-    """mean|out - gt| of the means over cells of `cell` x `cell` pixels.
-
-    L1 alone is least at the median of what a pixel may be, which in texture lies beside its mean, so colours would
-    drift; the mean of many pixels has its median at its mean.
-
-    Args:
-        out: (n, c, h, w), any float type.
-        gt: what `out` should be; same shape.
-        cell: side of a cell in pixels, at most h and w; what does not fill a cell at the right and below is left out.
-
-    Returns:
-        A float32 scalar.
-    """
-    return F.avg_pool2d(out.float() - gt.float(), cell).abs().mean()

@@ -28,7 +28,7 @@ from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import save_weights
 from cnlrn.training.guard import LossGuard, Verdict
-from cnlrn.training.losses import l1_gradient_loss, mean_colour_loss
+from cnlrn.training.losses import l1_gradient_loss
 from cnlrn.training.recipe import Optimiser, Recipe, plain
 from cnlrn.training.schedule import learning_rate
 from cnlrn.training.validation import Pairs, validate
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 State = dict[str, Any]
 
-_COLOUR_CELL = 8  # LR pixels
 CHECKPOINT, WEIGHTS, LOSSES, SCORES = "last.ckpt", "weights.safetensors", "losses.csv", "validation.csv"
 _RETURNS = 3
 """Times a run may go back to the same checkpoint."""
@@ -77,10 +76,11 @@ class Training(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, the deblurring module in a group of its own."""
-        module = list(self.network.get_submodule(self.network.deblurring).parameters())
+        deblurring = self.network.deblurring
+        module = [] if deblurring is None else list(self.network.get_submodule(deblurring).parameters())
         own = {id(parameter) for parameter in module}
         rest = [parameter for parameter in self.network.parameters() if id(parameter) not in own]
-        groups = [{"params": group} for group in (rest, module) if group]
+        groups = [{"params": group, "rate": rate} for rate, group in enumerate((rest, module)) if group]
         return torch.optim.Adam(groups, lr=self.recipe.optimiser.lr, betas=self.recipe.optimiser.betas, fused=True)
 
     def train_dataloader(self) -> DataLoader[Item]:
@@ -104,20 +104,15 @@ class Training(pl.LightningModule):
         self.waits.append(now - self._since)
         self._since = now
 
-    def _loss(self, out: Tensor, gt: Tensor, scale: int) -> Tensor:
-        """The recipe's loss at one exit."""
-        weights = self.recipe.loss
-        loss = l1_gradient_loss(out, gt, weights.gradient)
-        if weights.colour:
-            loss = loss + weights.colour * mean_colour_loss(out, gt, _COLOUR_CELL * scale)
-        return loss
-
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of Adam on the weighted losses of the exits, unless the guard objects."""
         lr, hr, indices = _floats(batch[0]), _floats(batch[1]), batch[2]
         outputs = self._outputs(lr)
         loss = sum(
-            (weight * self._loss(outputs[scale], reduced(hr, scale), scale) for scale, weight in self.weights.items()),
+            (
+                weight * l1_gradient_loss(outputs[scale], reduced(hr, scale), self.recipe.loss.gradient)
+                for scale, weight in self.weights.items()
+            ),
             torch.zeros((), device=hr.device),
         )
         optimiser = self._optimizer()
@@ -225,15 +220,20 @@ class Training(pl.LightningModule):
 
     def _set_rates(self, optimiser: torch.optim.Optimizer) -> float:
         rates = rates_at(self.step, self.recipe)
-        for group, rate in zip(optimiser.param_groups, rates[-len(optimiser.param_groups) :], strict=True):
-            group["lr"] = rate
+        for group in optimiser.param_groups:
+            group["lr"] = rates[group["rate"]]
         return rates[0]
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Move the averaged weights towards the new ones; faster at the start, when the average is of bad weights."""
+        """Move the averaged weights towards the new ones; faster at the start, when the average is of bad weights.
+
+        Buffers, such as the running statistics of a normalisation, are averages already and are copied.
+        """
         decay = min(self.recipe.optimiser.ema, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
+        for averaged, new in zip(self.ema.buffers(), self.network.buffers(), strict=True):
+            averaged.copy_(new)
 
     def _names(self, outputs: dict[int, Tensor], indices: Tensor) -> str:
         """The samples of which an output is not finite, or all where that singles out none."""

@@ -58,14 +58,10 @@ _KINDS: dict[str, type[Data]] = {"sharp": SharpData, "prepared": PreparedData, "
 
 @dataclass(frozen=True)
 class Loss:
-    """Sum over exits of weight x (L1 + `gradient` x gradient loss + `colour` x loss on the mean colours of cells).
-
-    Without `exits` the largest scale alone counts. A cell is 8x8 LR pixels.
-    """
+    """Sum over exits of weight x (L1 + `gradient` x gradient loss); without `exits` the largest scale alone counts."""
 
     exits: dict[int, float] = field(default_factory=dict)
     gradient: float = 0.1
-    colour: float = 0.0
 
 
 @dataclass(frozen=True)

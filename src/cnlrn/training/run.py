@@ -19,6 +19,7 @@ from cnlrn.data.stream import Samples
 from cnlrn.degradation import SCALE
 from cnlrn.degradation import recipe as degradation_recipe
 from cnlrn.errors import CnlrnError
+from cnlrn.files import replacing
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import load_checkpoint, read_checkpoint
 from cnlrn.training.module import CHECKPOINT, Training, read_state
@@ -126,11 +127,11 @@ def initialise(network: RestorationNetwork, weights: Path) -> None:
 
     CnlrnError where they fit neither.
     """
-    prefix = network.deblurring + "."
     state = read_checkpoint(weights)
     own = network.state_dict()
+    prefix = f"{network.deblurring}."
     names = [name for name in own if name.startswith(prefix)]
-    if len(names) == len(own) or not all(name.startswith(prefix) for name in state):
+    if len(names) in (0, len(own)) or not all(name.startswith(prefix) for name in state):
         load_checkpoint(network, weights)
         return
     unfit = [name for name in names if name not in state or state[name].shape != own[name].shape]
@@ -162,6 +163,5 @@ def _write_summary(module: Training, out: Path) -> None:
         "device": str(module.device),
         "threads": torch.get_num_threads(),
     }
-    partial = out / f".run.json.{os.getpid()}"
-    partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    partial.replace(out / "run.json")
+    with replacing(out / "run.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
