@@ -204,10 +204,10 @@ def test_the_area_follows_the_free_memory_within_reason() -> None:
     def area(free: int | None) -> int:
         return tiles.area_for(lambda memory: memory // 1000, 64, free)
 
-    assert area(100 * 2**30) == 640**2
+    assert area(100 * 2**30) == 512**2
     assert area(4 * 1000 * 300**2) == 300**2
     assert area(0) == 192**2
-    assert 192**2 <= area(None) <= 640**2
+    assert 192**2 <= area(None) <= 512**2
 
 
 def test_free_memory_is_what_a_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

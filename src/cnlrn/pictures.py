@@ -149,7 +149,7 @@ class _Format:
 
 
 _LARGEST_SIDE = 100_000_000  # libvips' own limit
-_JPEG = _Format("jpegsave", ("uchar",), 65500, {"Q": 95, "optimize_coding": True}, alpha=False)
+_JPEG = _Format("jpegsave", ("uchar",), 65500, {"Q": 95}, alpha=False)
 _TIFF = _Format("tiffsave", ("uchar", "ushort", "float"), _LARGEST_SIDE, {"compression": "deflate"})
 _FORMATS = {
     ".png": _Format("pngsave", ("uchar", "ushort"), _LARGEST_SIDE, {"compression": 3, "filter": "paeth"}),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 BLEND = 16
 """Half of the overlap of the tiles of a network that looks at the whole picture, LR pixels."""
 
-_MOST = 640**2
+_MOST = 512**2
 _CGROUP = Path("/sys/fs/cgroup")
 
 Restore = Callable[[NDArray[Any]], NDArray[Any]]
@@ -35,7 +35,7 @@ class Grid(NamedTuple):
 def area_for(pixels_within: Callable[[int], int], margin: int, free: int | None = None) -> int:
     """How many LR pixels, margins included, to compute at once: what fits into a quarter of the free memory.
 
-    At most 640x640, and at least what tiles need that are not mostly margin.
+    At most 512x512, and at least what tiles need that are not mostly margin.
 
     `pixels_within`: how many LR pixels an engine computes in so many bytes. `margin`: what a tile is cut with on each
     side, LR pixels. `free`: bytes, this machine's (`free_memory`) when None.
