@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,8 @@ def test_an_interrupted_run_leaves_whole_files_only_and_can_go_on(
     for name in range(30):
         pictures.write(Picture(pixels), photos / f"{name:02}.jpg")
     command = [sys.executable, "-m", "cnlrn", "restore", photos, "-o", out, "--model", model]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background may ignore it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed) as process:
         while not list(out.glob("*_x4.png")):
             assert process.poll() is None
         process.send_signal(number)
