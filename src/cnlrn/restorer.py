@@ -168,7 +168,7 @@ class Restorer:
 
         Args:
             picture: one of
-                a path: the result is written to a file, and its path returned; memory does not grow with the picture;
+                a path: the result is written to a file, and its path returned; large ones wait on disk;
                 the bytes of a picture file: the result is the bytes of a PNG file;
                 a Pillow image (any mode but "I" and "F"): the result is one, with the same `info`;
                 an array, height x width or height x width x channels (1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), uint8,
