@@ -70,6 +70,12 @@ def test_results_beside_their_sources_are_not_restored_again(folder: Path, resto
     assert pairs(Search(["photos/*.png"])) == [("photos/a.png", "photos/a_x4.png")]
 
 
+def test_results_among_the_pictures_of_a_folder_are_not_restored_again(folder: Path, restorer: Restorer) -> None:
+    for status in ("done", "skipped"):
+        outcomes = list(restore_all(restorer, Search(["photos"], "photos")))
+        assert [outcome.status for outcome in outcomes] == [status] * 4
+
+
 def test_a_single_file_may_name_its_output(folder: Path) -> None:
     assert pairs(Search(["photos/a.png"], "sharp.webp")) == [("photos/a.png", "sharp.webp")]
     assert pairs(Search(["photos/a.png"], "new/")) == [("photos/a.png", "new/a_x4.png")]

@@ -12,7 +12,7 @@ import os
 import string
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -104,21 +104,10 @@ class Search:
     def __iter__(self) -> Iterator[Job]:
         """Search anew."""
         self.ignored = 0
-        yield from self._files([path for path in self._paths if not path.is_dir()])
+        yield from _jobs({path: self._target_of(path) for path in self._paths if not path.is_dir()})
         for path in self._paths:
             if path.is_dir():
                 yield from self._folder(path)
-
-    def _files(self, files: Sequence[Path]) -> Iterator[Job]:
-        """Jobs for files that were named one by one."""
-        targets: dict[Path, Path] = {}
-        for source in files:
-            targets.setdefault(self._target_of(source), source)
-        for source in dict.fromkeys(files):
-            target = self._target_of(source)
-            if source in targets and targets[source] != source:  # left by an earlier run and matched by a pattern
-                continue
-            yield _job(source, target, targets)
 
     def _target_of(self, source: Path) -> Path:
         if self.file is not None:
@@ -144,11 +133,7 @@ class Search:
                 continue
             sources = [file for file in files if file.suffix.lower() in pictures.SUFFIXES]
             self.ignored += len(files) - len(sources)
-            targets: dict[Path, Path] = {}
-            for source in sources:
-                targets.setdefault(there / self._name(source), source)
-            for source in sources:
-                yield _job(source, there / self._name(source), targets)
+            yield from _jobs({source: there / self._name(source) for source in sources})
             own = output.resolve()
             waiting += [
                 (Path(entry.path), there / entry.name)
@@ -287,12 +272,24 @@ def _failure(source: Path, target: Path | None, error: Exception) -> Outcome:
     return Outcome(source, target, "failed", reason)
 
 
-def _job(source: Path, target: Path, targets: dict[Path, Path]) -> Job:
-    """A job, unless another source has taken the target."""
-    if targets[target] != source:
-        problem = f"{source} would become {target}, as {targets[target]} does; put {{ext}} into the name of the results"
-        return Job(source, problem=problem)
-    return Job(source, target)
+def _jobs(targets: Mapping[Path, Path]) -> Iterator[Job]:
+    """Jobs for sources and their targets, but none for a source that is itself the result of another one.
+
+    Of several sources of one target the first gets it, and the others are problems.
+    """
+    owners: dict[Path, Path] = {}
+    for source, target in targets.items():
+        owners.setdefault(target, source)
+    for source, target in targets.items():
+        if owners.get(source, source) != source:  # left by an earlier run
+            continue
+        if owners[target] != source:
+            problem = (
+                f"{source} would become {target}, as {owners[target]} does; put {{ext}} into the name of the results"
+            )
+            yield Job(source, problem=problem)
+        else:
+            yield Job(source, target)
 
 
 def _expanded(given: str) -> list[Path]:

@@ -134,8 +134,7 @@ def restore(
         return
     search = batch.Search(inputs, output, size, name, suffix, model)
     if search.file is not None:
-        _refuse_existing(search.file, overwrite)
-        pictures.check_target(search.file)
+        _check_output(search.file, overwrite)
     restore_all = partial(batch.restore_all, make(), search, size, overwrite=overwrite, strip=strip)
     sys.exit(_restore_files(restore_all, search, json))
 
@@ -148,8 +147,7 @@ def _restore_stream(
 
     target = None if output == "-" else Path(output)
     if target is not None:
-        _refuse_existing(target, overwrite)
-        pictures.check_target(target)
+        _check_output(target, overwrite)
     elif sys.stdout.isatty():
         raise CnlrnError("the result is a picture file and stdout is a terminal; give -o FILE or redirect stdout")
     if source == "-" and sys.stdin.isatty():
@@ -289,8 +287,9 @@ def sheet(
         raise CnlrnError(
             f"a sheet needs pairs of files, an LR picture and a restored one; there are {len(files)} files"
         )
-    _refuse_existing(output, overwrite)
     from cnlrn.sheet import write_sheet
+
+    _check_output(output, overwrite)
 
     write_sheet(zip(files[::2], files[1::2], strict=True), output, label=label)
     print(f"{output}: {len(files) // 2} pairs")
@@ -311,12 +310,11 @@ def degrade(
     with _extra():
         from cnlrn import degradation
         from cnlrn.data import pictures
-    from cnlrn.pictures import Picture, check_target, write
+    from cnlrn.pictures import Picture, write
 
     for path in (output, sharp):
         if path is not None:
-            _refuse_existing(path, overwrite)
-            check_target(path)
+            _check_output(path, overwrite)
     pixels = pictures.read(picture)
     if pixels is None:
         raise CnlrnError(f"{picture} cannot be read as a picture")
@@ -407,6 +405,10 @@ def _extra() -> Iterator[None]:
         raise CnlrnError(f'{error.name} is not installed; install with pip install "cnlrn[train]"') from error
 
 
-def _refuse_existing(output: Path, overwrite: bool) -> None:
+def _check_output(output: Path, overwrite: bool) -> None:
+    """Find out before any work whether a picture may and can be written to `output`."""
+    from cnlrn.pictures import check_target
+
     if output.exists() and not overwrite:
         raise CnlrnError(f"{output} exists; give --overwrite to replace it, or another name with -o")
+    check_target(output)

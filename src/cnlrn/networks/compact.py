@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnlrn.degradation.resize import enlarging_kernel
 from cnlrn.networks.base import RestorationNetwork
+from cnlrn.networks.blocks import Bicubic
 
 
 @dataclass(frozen=True)
@@ -135,26 +135,6 @@ class DeblurringModule(nn.Module):
         quarter = self.body(F.relu(self.down2(half)))
         half = self.decoder(half + F.pixel_shuffle(self.up2(quarter), 2))
         return full + F.pixel_shuffle(self.up1(half), 2)
-
-
-class Bicubic(nn.Module):
-    """Enlarge pictures by a fixed bicubic kernel, as one convolution and a pixel shuffle."""
-
-    kernel: Tensor
-
-    def __init__(self, scale: int) -> None:
-        """`scale`: 2 or 4."""
-        super().__init__()
-        self.scale = scale
-        kernel = torch.from_numpy(enlarging_kernel(scale)).reshape(scale * scale, 1, 5, 5)
-        self.register_buffer("kernel", kernel.repeat(3, 1, 1, 1), persistent=False)
-
-    def forward(self, lr: Tensor) -> Tensor:
-        """(n, 3, h, w) to (n, 3, scale*h, scale*w)."""
-        edged = F.pad(lr, (2, 2, 2, 2), mode="replicate")
-        device = "cpu" if lr.is_meta else lr.device.type
-        with torch.autocast(device, enabled=False):  # bfloat16's 8 bits would round the picture itself
-            return F.pixel_shuffle(F.conv2d(edged, self.kernel, groups=3), self.scale)
 
 
 class CompactCNLRN(RestorationNetwork):

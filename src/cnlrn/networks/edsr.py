@@ -7,10 +7,7 @@ from the paper's own in its mean shift only: that is arithmetic here, not two co
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-
-from cnlrn.networks.base import RestorationNetwork
-from cnlrn.networks.blocks import MeanShift, ResidualBlock, conv3, pixel_shuffle_x4
+from cnlrn.networks.blocks import MeanShiftedNetwork, ResidualBlock
 
 
 @dataclass(frozen=True)
@@ -29,27 +26,12 @@ EDSR_L = EDSRPreset(width=256, blocks=32, residual_scale=0.1)
 EDSR_S = EDSRPreset(width=24, blocks=10)
 
 
-class EDSR(RestorationNetwork):
+class EDSR(MeanShiftedNetwork):
     """Super-resolution x4, (n, 3, h, w) to (n, 3, 4h, 4w)."""
-
-    scales = (4,)
-    multiple = 1
 
     def __init__(self, preset: EDSRPreset) -> None:
         """Build with random weights."""
-        super().__init__()
-        width = preset.width
+        super().__init__(
+            preset.width, (ResidualBlock(preset.width, preset.residual_scale) for _ in range(preset.blocks))
+        )
         self.context = 2 * preset.blocks + 4
-        self.mean_shift = MeanShift()
-        self.conv_first = conv3(3, width)
-        self.body = nn.Sequential(*(ResidualBlock(width, preset.residual_scale) for _ in range(preset.blocks)))
-        self.conv_after_body = conv3(width, width)
-        self.upsample = pixel_shuffle_x4(width)
-        self.conv_last = conv3(width, 3)
-
-    def forward(self, lr: Tensor, scale: int = 4) -> Tensor:
-        """See `RestorationNetwork.forward`."""
-        self.check_scale(scale)
-        shallow = self.conv_first(self.mean_shift(lr))
-        deep = shallow + self.conv_after_body(self.body(shallow))
-        return self.mean_shift.inverse(self.conv_last(self.upsample(deep)))

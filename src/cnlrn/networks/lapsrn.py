@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnlrn.networks.base import RestorationNetwork
-from cnlrn.networks.blocks import conv3, he_initialise, luminance
-from cnlrn.networks.compact import Bicubic
+from cnlrn.networks.blocks import Bicubic, conv3, he_initialise, luminance
 
 SLOPE = 0.2  # of all LeakyReLUs
 BILINEAR = (0.25, 0.75, 0.75, 0.25)  # enlargement by 2 as a transposed convolution

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from cnlrn.networks.base import RestorationNetwork
-from cnlrn.networks.blocks import MeanShift, conv3, pixel_shuffle_x4
+from cnlrn.networks.blocks import MeanShiftedNetwork, conv3
 
 
 @dataclass(frozen=True)
@@ -30,30 +29,14 @@ class RCANPreset:
 RCAN_S = RCANPreset(width=16, groups=5, blocks=7, reduction=4)
 
 
-class RCAN(RestorationNetwork):
+class RCAN(MeanShiftedNetwork):
     """Super-resolution x4, (n, 3, h, w) to (n, 3, 4h, 4w). Channel attention averages over the whole picture."""
 
-    scales = (4,)
-    multiple = 1
     context = None
 
     def __init__(self, preset: RCANPreset) -> None:
         """Build with random weights."""
-        super().__init__()
-        width = preset.width
-        self.mean_shift = MeanShift()
-        self.conv_first = conv3(3, width)
-        self.body = nn.Sequential(*(ResidualGroup(preset) for _ in range(preset.groups)))
-        self.conv_after_body = conv3(width, width)
-        self.upsample = pixel_shuffle_x4(width)
-        self.conv_last = conv3(width, 3)
-
-    def forward(self, lr: Tensor, scale: int = 4) -> Tensor:
-        """See `RestorationNetwork.forward`."""
-        self.check_scale(scale)
-        shallow = self.conv_first(self.mean_shift(lr))
-        deep = shallow + self.conv_after_body(self.body(shallow))
-        return self.mean_shift.inverse(self.conv_last(self.upsample(deep)))
+        super().__init__(preset.width, (ResidualGroup(preset) for _ in range(preset.groups)))
 
 
 class ResidualGroup(nn.Module):

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cnlrn.networks.base import RestorationNetwork
-from cnlrn.networks.blocks import luminance
-from cnlrn.networks.compact import Bicubic
+from cnlrn.networks.blocks import Bicubic, luminance
 
 
 @dataclass(frozen=True)

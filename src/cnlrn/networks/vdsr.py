@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cnlrn.networks.base import RestorationNetwork
-from cnlrn.networks.blocks import conv3, he_initialise, luminance
-from cnlrn.networks.compact import Bicubic
+from cnlrn.networks.blocks import Bicubic, conv3, he_initialise, luminance
 
 
 @dataclass(frozen=True)
