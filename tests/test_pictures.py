@@ -456,12 +456,13 @@ def test_a_damaged_file_with_an_odd_name_does_not_spoil_the_next(tmp_path: Path)
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("most", [0, 2**20])
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
 def test_a_spool_gives_back_its_rows_from_memory_or_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, dtype: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, bands: int, dtype: Any
 ) -> None:
     monkeypatch.setattr(pictures, "_IN_MEMORY", most)
-    rows = random((300, 7, 4), dtype)
-    with Spool(300, 7, 4, dtype, tmp_path / "picture.png") as spool:
+    rows = random((300, 7, bands), dtype)
+    with Spool(300, 7, bands, dtype, tmp_path / "picture.png") as spool:
         for top, bottom in ((0, 1), (1, 128), (128, 300)):
             spool.append(rows[top:bottom])
         assert len(list(tmp_path.iterdir())) == (most == 0)

@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -161,6 +161,7 @@ _FORMATS = {
     ".avif": _Format("heifsave", ("uchar", "ushort"), 16384, {"Q": 90, "compression": "av1", "effort": 2}),
 }
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
+_TIFF_FORMS = {3: "H", 4: "I", 16: "Q"}  # types of numbers, as `struct` writes them
 _TIFF_PIECES = ((273, 324), (279, 325))  # StripOffsets or TileOffsets, StripByteCounts or TileByteCounts
 _METADATA = ("exif-data", "xmp-data", "iptc-data")
 _READABLE = "PNG, JPEG, WebP, TIFF, AVIF or BMP"
@@ -216,7 +217,8 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
 class Spool:
     """Rows of a picture that are being computed, from top to bottom: in memory, or in a file when they are many.
 
-    The file lies in the folder where the picture will be written and is gone when the spool is closed.
+    The file is an uncompressed TIFF, which libvips reads piece by piece, where it would map raw samples into memory. It
+    lies in the folder where the picture will be written and is gone when the spool is closed.
     """
 
     def __init__(self, height: int, width: int, bands: int, dtype: Any, target: Path | None) -> None:
@@ -254,6 +256,8 @@ class Spool:
             self._rows[self._filled : self._filled + len(rows)] = rows
         elif self._file is not None and self._target is not None:
             with _disk(self._target):
+                if not self._filled:
+                    self._file.write(_tiff_header(*self._shape, self._dtype))
                 self._file.write(np.ascontiguousarray(rows).data)
         self._filled += len(rows)
 
@@ -265,10 +269,7 @@ class Spool:
         assert self._target is not None
         with _disk(self._target):
             self._file.flush()
-        height, width, bands = self._shape
-        return pyvips.Image.rawload(
-            os.fsencode(self._path), width, height, bands, format=_name_of(self._dtype), access="sequential"
-        )
+        return pyvips.Image.tiffload(os.fsencode(self._path), access="sequential")
 
     def close(self) -> None:
         """Remove the file, if there is one."""
@@ -462,6 +463,41 @@ def _is_animation(loader: str, data: bytes | mmap.mmap) -> bool:
     return loader == "heifload" and data[4:12] == b"ftypavis"
 
 
+def _tiff_header(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> bytes:
+    """What goes before the samples in an uncompressed BigTIFF (little-endian, a row a strip; TIFF 6.0)."""
+    short, long, long8 = _TIFF_FORMS
+    row = width * bands * dtype.itemsize
+    tags: dict[int, tuple[int, Sequence[int]]] = {
+        256: (long, [width]),
+        257: (long, [height]),
+        258: (short, [8 * dtype.itemsize] * bands),
+        259: (short, [1]),  # no compression
+        262: (short, [1 if bands < 3 else 2]),  # gray or RGB
+        273: (long8, []),  # where strips begin: after this header
+        277: (short, [bands]),
+        278: (long, [1]),  # rows a strip
+        279: (long8, [row] * height),
+        284: (short, [1]),  # the bands of a pixel side by side
+        338: (short, [2]),  # alpha, not premultiplied
+        339: (short, [3 if dtype.kind == "f" else 1] * bands),
+    }
+    if bands in (1, 3):
+        del tags[338]
+    values_at = 16 + 8 + 20 * len(tags) + 8
+    samples_at = values_at + 2 * 8 * height
+    tags[273] = (long8, range(samples_at, samples_at + row * height, row))
+    directory, values = struct.pack("<4sHHQQ", b"II+\0", 8, 0, 16, len(tags)), b""
+    for tag, (kind, numbers) in tags.items():
+        packed = struct.pack(f"<{len(numbers)}{_TIFF_FORMS[kind]}", *numbers)
+        directory += struct.pack("<HHQ", tag, kind, len(numbers))
+        if len(packed) > 8:
+            directory += struct.pack("<Q", values_at + len(values))
+            values += packed
+        else:
+            directory += packed.ljust(8, b"\0")
+    return directory + bytes(8) + values.ljust(2 * 8 * height, b"\0")
+
+
 def _tiff_is_whole(data: bytes | mmap.mmap) -> bool:
     """Whether the first picture's strips or tiles lie within the file; libtiff makes up what is missing of them."""
     order = "<" if data[:2] == b"II" else ">"
@@ -473,7 +509,7 @@ def _tiff_is_whole(data: bytes | mmap.mmap) -> bool:
 
     def values(entry: int) -> tuple[int, ...]:
         kind, count = unpack("H" + number, entry + 2)
-        form = f"{count}{ {3: 'H', 4: 'I', 16: 'Q'}[kind] }"
+        form = f"{count}{_TIFF_FORMS[kind]}"
         place = entry + 4 + struct.calcsize("=" + number)
         fits = struct.calcsize("=" + form) <= struct.calcsize("=" + number)
         return unpack(form, place if fits else unpack(number, place)[0])

@@ -104,3 +104,16 @@ def test_colours_cannot_drift_whatever_the_weights(name):
     with torch.no_grad():
         for restored in net.exits(lr).values():
             torch.testing.assert_close(restored.mean((2, 3)), lr.mean((2, 3)), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_what_training_asks_for_has_the_colours_of_the_input_and_the_detail_of_the_target(tiny, scale):
+    torch.manual_seed(0)
+    lr, detail = torch.rand(1, 3, 48, 80), torch.rand(1, 3, 48 * scale, 80 * scale)
+    target = 0.2 + 0.1 * detail
+    asked = tiny.attainable(lr, target, scale)
+    torch.testing.assert_close(asked.mean((2, 3)), lr.mean((2, 3)), atol=2e-3, rtol=0)
+    torch.testing.assert_close(tiny.attainable(lr, asked, scale), asked, atol=0.03, rtol=0)
+    with torch.no_grad():
+        restored = tiny(lr, scale)
+        torch.testing.assert_close(tiny.attainable(lr, restored, scale), restored, atol=0.03, rtol=0)

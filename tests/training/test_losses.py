@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnlrn.training.losses import gradient_loss, l1_gradient_loss
+from cnlrn.training.losses import gradient_loss, restoration_loss
 
 
 def picture(seed: int, *shape: int) -> Tensor:
@@ -36,22 +36,24 @@ def test_gradient_loss_is_its_formula(memory_format: torch.memory_format) -> Non
 
 def test_combined_loss_is_l1_and_a_tenth_of_the_gradient_loss() -> None:
     out, gt = picture(0, 1, 3, 8, 8), picture(1, 1, 3, 8, 8)
-    torch.testing.assert_close(l1_gradient_loss(out, gt), F.l1_loss(out, gt) + 0.1 * gradient_loss(out, gt))
-    torch.testing.assert_close(l1_gradient_loss(out, gt, weight=0), F.l1_loss(out, gt))
+    torch.testing.assert_close(restoration_loss(out, gt), F.l1_loss(out, gt) + 0.1 * gradient_loss(out, gt))
+    torch.testing.assert_close(restoration_loss(out, gt, gradient=0), F.l1_loss(out, gt))
+    squared = restoration_loss(out, gt, gradient=0, squared=4)
+    torch.testing.assert_close(squared, F.l1_loss(out, gt) + 4 * F.mse_loss(out, gt))
 
 
 def test_losses_are_computed_in_float32_from_bfloat16_and_under_autocast() -> None:
     out, gt = picture(0, 1, 3, 8, 8).bfloat16(), picture(1, 1, 3, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = l1_gradient_loss(out, gt)
+        loss = restoration_loss(out, gt)
     assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, l1_gradient_loss(out.float(), gt), atol=0, rtol=0)
+    torch.testing.assert_close(loss, restoration_loss(out.float(), gt), atol=0, rtol=0)
 
 
 def test_losses_are_zero_for_equal_pictures_and_fall_along_their_gradient() -> None:
     gt = picture(1, 1, 3, 8, 8)
-    assert l1_gradient_loss(gt, gt).item() == 0
+    assert restoration_loss(gt, gt).item() == 0
     out = picture(0, 1, 3, 8, 8).requires_grad_()
-    loss = l1_gradient_loss(out, gt)
+    loss = restoration_loss(out, gt)
     (gradient,) = torch.autograd.grad(loss, out)
-    assert l1_gradient_loss(out - gradient, gt) < loss
+    assert restoration_loss(out - gradient, gt) < loss

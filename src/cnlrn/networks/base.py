@@ -42,6 +42,14 @@ class RestorationNetwork(nn.Module):
         """
         return {scale: self(lr, scale) for scale in self.scales}
 
+    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+        """What training should ask of the exit `scale` in place of `target` (n, 3, scale*h, scale*w), for the input `lr`.
+
+        A subclass whose results are bound to something, such as the mean colours of `lr`, applies the same to `target`,
+        so that the loss does not pull where the network cannot go.
+        """
+        return target
+
     def check_scale(self, scale: int) -> None:
         """Raise CnlrnError when the network has no exit for `scale`."""
         if scale not in self.scales:

@@ -175,6 +175,13 @@ class CompactCNLRN(RestorationNetwork):
         doubled = self._double(clear)
         return {1: self._picture1(lr, clear), 2: self._picture2(lr, doubled), 4: self._picture4(lr, doubled)}
 
+    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+        """See `RestorationNetwork.attainable`: `target` with the mean colours of `lr`."""
+        enlarge = {1: nn.Identity(), 2: self.bicubic2, 4: self.bicubic4}[scale]
+        difference = target - enlarge(lr)
+        enlarged: Tensor = enlarge(self._steady(lr, difference, scale))
+        return enlarged + difference
+
     def _double(self, clear: Tensor) -> Tensor:
         """Clear LR features to features at 2xLR."""
         doubled: Tensor = self.refine(F.relu(F.pixel_shuffle(self.upsample1(self.body(clear)), 2)))

@@ -1,4 +1,4 @@
-"""The paper's losses: L1, and L1 with an image-gradient constraint.
+"""The paper's losses, L1 and L1 with an image-gradient constraint, and squares beside them.
 
 All compute in float32 whatever the type of their inputs: small differences do not survive in bfloat16's 8 bits.
 """
@@ -32,15 +32,23 @@ def gradient_loss(out: Tensor, gt: Tensor) -> Tensor:
     return sobel_x.abs().mean() + sobel_y.abs().mean()
 
 
-def l1_gradient_loss(out: Tensor, gt: Tensor, weight: float = GRADIENT_WEIGHT) -> Tensor:
-    """mean|out - gt| + weight * gradient_loss(out, gt): the paper's loss for end-to-end training.
+def restoration_loss(out: Tensor, gt: Tensor, gradient: float = GRADIENT_WEIGHT, squared: float = 0.0) -> Tensor:
+    """mean|out - gt| + gradient * gradient_loss(out, gt) + squared * mean (out - gt)^2.
+
+    As it stands by default it is the paper's loss for end-to-end training; with `gradient` 0 that of its first stage.
 
     Args:
         out: (n, c, h, w), any float type.
         gt: what `out` should be; same shape.
-        weight: of the gradient loss.
+        gradient: weight of the gradient loss.
+        squared: weight of the mean square, which is what PSNR measures.
 
     Returns:
         A float32 scalar.
     """
-    return F.l1_loss(out.float(), gt.float()) + weight * gradient_loss(out, gt)
+    loss = F.l1_loss(out.float(), gt.float())
+    if gradient:
+        loss = loss + gradient * gradient_loss(out, gt)
+    if squared:
+        loss = loss + squared * F.mse_loss(out.float(), gt.float())
+    return loss

@@ -28,7 +28,7 @@ from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import save_weights
 from cnlrn.training.guard import LossGuard, Verdict
-from cnlrn.training.losses import l1_gradient_loss
+from cnlrn.training.losses import restoration_loss
 from cnlrn.training.recipe import Optimiser, Recipe, plain
 from cnlrn.training.schedule import learning_rate
 from cnlrn.training.validation import Pairs, validate
@@ -108,13 +108,12 @@ class Training(pl.LightningModule):
         """One step of Adam on the weighted losses of the exits, unless the guard objects."""
         lr, hr, indices = _floats(batch[0]), _floats(batch[1]), batch[2]
         outputs = self._outputs(lr)
-        loss = sum(
-            (
-                weight * l1_gradient_loss(outputs[scale], reduced(hr, scale), self.recipe.loss.gradient)
-                for scale, weight in self.weights.items()
-            ),
-            torch.zeros((), device=hr.device),
-        )
+        loss = torch.zeros((), device=hr.device)
+        for scale, weight in self.weights.items():
+            target = self.network.attainable(lr, reduced(hr, scale), scale)
+            loss = loss + weight * restoration_loss(
+                outputs[scale], target, self.recipe.loss.gradient, self.recipe.loss.squared
+            )
         optimiser = self._optimizer()
         optimiser.zero_grad()
         self.manual_backward(loss)

@@ -58,10 +58,14 @@ _KINDS: dict[str, type[Data]] = {"sharp": SharpData, "prepared": PreparedData, "
 
 @dataclass(frozen=True)
 class Loss:
-    """Sum over exits of weight x (L1 + `gradient` x gradient loss); without `exits` the largest scale alone counts."""
+    """Sum over exits of weight x (L1 + `gradient` x gradient loss + `squared` x mean square).
+
+    Without `exits` the largest scale alone counts.
+    """
 
     exits: dict[int, float] = field(default_factory=dict)
     gradient: float = 0.1
+    squared: float = 0.0
 
 
 @dataclass(frozen=True)
