@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 
 def beside(path: Path, suffix: str) -> Path:
     """A hidden name in the folder of `path` that nobody else uses."""
-    return path.with_name(f".cnlrn-{secrets.token_hex(6)}{suffix}")
+    return path.with_name(f".cnlrn-{os.urandom(6).hex()}{suffix}")
 
 
 @contextmanager

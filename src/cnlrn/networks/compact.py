@@ -184,7 +184,7 @@ class CompactCNLRN(RestorationNetwork):
 
     def _double(self, clear: Tensor) -> Tensor:
         """Clear LR features to features at 2xLR."""
-        doubled: Tensor = self.refine(F.relu(F.pixel_shuffle(self.upsample1(self.body(clear)), 2)))
+        doubled: Tensor = self.refine(F.pixel_shuffle(F.relu(self.upsample1(self.body(clear))), 2))
         return doubled
 
     def _picture1(self, lr: Tensor, clear: Tensor) -> Tensor:
@@ -207,9 +207,10 @@ class CompactCNLRN(RestorationNetwork):
         `difference` is (n, 3k, scale*h, scale*w), k samples of a colour side by side. Its means over the cells of the
         grid of `multiple` LR pixels are interpolated linearly between the cells, which keeps their sum.
         """
-        means = F.avg_pool2d(difference.float(), self.multiple * scale)
-        n, channels, rows, columns = means.shape
-        means = means.reshape(n, 3, channels // 3, rows, columns).mean(2)
+        cell = self.multiple * scale
+        n, channels, height, width = difference.shape
+        means = difference.float().reshape(n, channels, height, width // cell, cell).mean(-1)  # engines pool slowly
+        means = means.reshape(n, 3, channels // 3, height // cell, cell, width // cell).mean((2, 4))
         return lr - F.interpolate(means, scale_factor=float(self.multiple), mode="bilinear", align_corners=False)
 
 
