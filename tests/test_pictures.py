@@ -16,7 +16,7 @@ from fuzz import rgba_bmp
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from cnlrn import pictures
+from cnlrn import pictures, tiff
 from cnlrn.errors import CnlrnError
 from cnlrn.pictures import Picture, Spool, encode, open_picture, read, write
 
@@ -201,23 +201,55 @@ def test_the_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     assert np.abs(pixels[..., 0].astype(int) - upright).mean() < 3
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "avif"])
-@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "avif"])
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff", "avif"])
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif", "avif"])
 def test_exif_xmp_profile_and_resolution_go_along(tmp_path: Path, kind: str, extension: str) -> None:
     exif = Image.Exif()
     exif.update({0x112: 6, 0x10E: "a lighthouse", 0x11A: 300.0, 0x11B: 300.0, 0x128: 2})
+    exif.get_ifd(0x8769).update({0x829A: 0.01, 0x9003: "2021:06:19 12:00:00"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 30.0, 1.5)})
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    source = saved(Image.new("RGB", (48, 32)), kind, exif=exif, xmp=XMP, icc_profile=profile, dpi=(300, 300))
+    block = exif.tobytes()
+    source = saved(Image.new("RGB", (48, 32)), kind, exif=block, xmp=XMP, icc_profile=profile, dpi=(300, 300))
     write(read(source), tmp_path / f"picture.{extension}")
     with Image.open(tmp_path / f"picture.{extension}") as back:
         assert back.size == (32, 48)
         assert back.info["icc_profile"] == profile
         tags = back.getexif()
-        assert (tags.get(0x112, 1), tags[0x10E], tags[0x11A]) == (1, "a lighthouse", 300)
-    if kind != "png":  # Pillow writes no XMP there
+        assert (tags.get(0x112, 1), tags[0x10E], tags.get(0x11A, 300)) == (1, "a lighthouse", 300)
+        assert tags.get_ifd(0x8769)[0x9003] == "2021:06:19 12:00:00"
+        assert tags.get_ifd(0x8825) == {1: "N", 2: (52.0, 30.0, 1.5)}
+        assert back.getpixel((24, 16)) == pytest.approx((0, 0, 0), abs=2)
+    if kind not in ("png", "tiff"):  # Pillow writes no XMP there
         xmp = read(tmp_path / f"picture.{extension}").metadata["xmp-data"]
         assert b'tiff:Orientation="1"' in xmp
         assert b'note="kept"' in xmp
+
+
+@pytest.mark.parametrize("exif_order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+def test_exif_joins_a_tiff_of_either_kind_and_its_pixels_stay(big: bool, exif_order: str) -> None:
+    pixels = random((40, 30, 3))
+    exif = Image.Exif()
+    exif.endian = exif_order
+    exif.update({0x10F: "a maker", 0x112: 6})
+    exif.get_ifd(0x8769).update({0x829A: 0.01})
+    file = io.BytesIO(pictures.as_vips(pixels).tiffsave_buffer(bigtiff=big, tile=True, tile_width=16, tile_height=16))
+    tiff.add_exif(file, exif.tobytes())
+    back = read(file.getvalue())
+    np.testing.assert_array_equal(back.pixels, pixels)
+    kept = Image.Exif()
+    kept.load(back.metadata["exif-data"])
+    assert (kept[0x10F], kept.get_ifd(0x8769)) == ("a maker", {0x829A: 0.01})
+    with Image.open(file) as image:
+        assert image.getexif()[0x112] == 1, "the orientation is the picture's, not the photo's"
+
+
+@pytest.mark.parametrize("block", [b"Exif\0\0", b"nonsense", b"Exif\0\0MM\0*\0\0\0\xff" + bytes(8)])
+def test_exif_that_cannot_be_read_leaves_a_tiff_readable(block: bytes) -> None:
+    pixels = random((40, 30, 3))
+    back = read(encode(Picture(pixels, metadata={"exif-data": block}), ".tif"))
+    np.testing.assert_array_equal(back.pixels, pixels)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -230,8 +262,8 @@ def test_the_thumbnail_of_the_blurry_picture_is_dropped(tmp_path: Path, order: s
 
     first = directory(26, (0x11A, 4, 1, 300))
     second = directory(0, (0x103, 4, 1, 6), (0x201, 4, 1, 26 + 42), (0x202, 4, 1, len(thumbnail)))
-    tiff = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8) + first + second + thumbnail
-    source = saved(Image.new("RGB", (48, 32)), "jpeg", exif=b"Exif\0\0" + tiff)
+    block = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8) + first + second + thumbnail
+    source = saved(Image.new("RGB", (48, 32)), "jpeg", exif=b"Exif\0\0" + block)
     assert thumbnail in source
     write(read(source), tmp_path / "picture.jpg")
     written = (tmp_path / "picture.jpg").read_bytes()

@@ -15,8 +15,8 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from cnlrn import tiff
 from cnlrn.errors import CnlrnError
 from cnlrn.files import beside, replacing
 
@@ -147,8 +148,19 @@ class _Format:
                 f"side; {'make it smaller' if self.largest_side == _LARGEST_SIDE else 'write a PNG or TIFF'}"
             )
 
+    def options_for(self, image: Any) -> dict[str, Any]:
+        """`options`, and what large pictures need besides."""
+        samples = image.width * image.height * image.bands
+        if self is _TIFF and samples * np.dtype(_DTYPES[image.format]).itemsize > _CLASSIC_TIFF:
+            return self.options | {"bigtiff": True}
+        if self.saver == "webpsave" and samples > _LARGE_WEBP:
+            return self.options | {"smart_subsample": False, "effort": 2}
+        return self.options
+
 
 _LARGEST_SIDE = 100_000_000  # libvips' own limit
+_CLASSIC_TIFF = 2**32 - 2**24  # bytes of samples; offsets have 32 bits, and compression may not gain anything
+_LARGE_WEBP = 2**26  # samples; beyond, libwebp is asked for what takes 6 bytes a pixel instead of 20
 _JPEG = _Format("jpegsave", ("uchar",), 65500, {"Q": 95}, alpha=False)
 _TIFF = _Format("tiffsave", ("uchar", "ushort", "float"), _LARGEST_SIDE, {"compression": "deflate"})
 _FORMATS = {
@@ -161,8 +173,6 @@ _FORMATS = {
     ".avif": _Format("heifsave", ("uchar", "ushort"), 16384, {"Q": 90, "compression": "av1", "effort": 2}),
 }
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
-_TIFF_FORMS = {3: "H", 4: "I", 16: "Q"}  # types of numbers, as `struct` writes them
-_TIFF_PIECES = ((273, 324), (279, 325))  # StripOffsets or TileOffsets, StripByteCounts or TileByteCounts
 _METADATA = ("exif-data", "xmp-data", "iptc-data")
 _READABLE = "PNG, JPEG, WebP, TIFF, AVIF or BMP"
 SUFFIXES = frozenset((*_FORMATS, ".bmp"))
@@ -196,8 +206,7 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
 
     PNG keeps 8 or 16 bits a sample, TIFF also floating point, AVIF up to 12 bits, JPEG and WebP 8; what a format cannot
     hold is rounded to the nearest it can, and JPEG, which has no alpha, gets a white ground. The ICC profile, metadata
-    and resolution go along (not EXIF into TIFF, for which libvips has no place). The file appears whole or not at all:
-    it is written beside its place and then renamed.
+    and resolution go along. The file appears whole or not at all: it is written beside its place and then renamed.
 
     Raises:
         CnlrnError: unknown extension, no such folder, no permission, disk full, or a picture too large for the format.
@@ -207,7 +216,10 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
     image = _to_vips(picture, file_format)
     try:
         with replacing(path) as temporary:
-            getattr(image, file_format.saver)(os.fsencode(temporary), keep="all", **file_format.options)
+            getattr(image, file_format.saver)(os.fsencode(temporary), keep="all", **file_format.options_for(image))
+            if file_format is _TIFF and "exif-data" in picture.metadata:
+                with temporary.open("rb+") as file:
+                    tiff.add_exif(file, picture.metadata["exif-data"])
     except pyvips.Error as error:
         raise CnlrnError(f"cannot write {path}{_because(error)}") from error
     except OSError as error:
@@ -257,7 +269,7 @@ class Spool:
         elif self._file is not None and self._target is not None:
             with _disk(self._target):
                 if not self._filled:
-                    self._file.write(_tiff_header(*self._shape, self._dtype))
+                    self._file.write(tiff.header(*self._shape, self._dtype))
                 self._file.write(np.ascontiguousarray(rows).data)
         self._filled += len(rows)
 
@@ -286,11 +298,16 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
         CnlrnError: unknown extension, or a picture too large for the format.
     """
     file_format = format_of(suffix)
-    saver = getattr(_to_vips(picture, file_format), f"{file_format.saver}_buffer")
+    image = _to_vips(picture, file_format)
+    saver = getattr(image, f"{file_format.saver}_buffer")
     try:
-        data: bytes = saver(keep="all", **file_format.options)
+        data: bytes = saver(keep="all", **file_format.options_for(image))
     except pyvips.Error as error:
         raise CnlrnError(f"the result cannot be encoded{_because(error)}") from error
+    if file_format is _TIFF and "exif-data" in picture.metadata:
+        with io.BytesIO(data) as file:
+            tiff.add_exif(file, picture.metadata["exif-data"])
+            return file.getvalue()
     return data
 
 
@@ -382,7 +399,7 @@ def _opened(
     loader = _loader(content, name)
     if loader == "bmp":
         return _open_bmp(content, name, max_pixels)
-    if loader == "tiffload" and not _tiff_is_whole(content):
+    if loader == "tiffload" and not tiff.is_whole(content):
         raise CnlrnError(f"{name} is damaged or cut short")
     _check_size(*_claimed_size(loader, content), max_pixels, name)
     with _damage(name):
@@ -393,7 +410,9 @@ def _opened(
         _check_size(image.width, image.height, max_pixels, name)
         if _is_animation(loader, content) or (image.get_typeof("n-pages") and image.get("n-pages") > 1):
             raise CnlrnError(f"{name} holds several pictures or frames; give a file of one")
-        return _from_vips(image.autorot(), name)
+        picture = _from_vips(image.autorot(), name)
+    told = tiff.exif(content) if loader == "tiffload" else None
+    return picture if told is None else replace(picture, metadata=picture.metadata | {"exif-data": told})
 
 
 def _open_bmp(content: bytes | mmap.mmap, name: str, max_pixels: int) -> LazyPicture:
@@ -461,70 +480,6 @@ def _is_animation(loader: str, data: bytes | mmap.mmap) -> bool:
     if loader == "pngload":
         return data.find(b"acTL", 0, data.find(b"IDAT") + 1) > 0
     return loader == "heifload" and data[4:12] == b"ftypavis"
-
-
-def _tiff_header(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> bytes:
-    """What goes before the samples in an uncompressed BigTIFF (little-endian, a row a strip; TIFF 6.0)."""
-    short, long, long8 = _TIFF_FORMS
-    row = width * bands * dtype.itemsize
-    tags: dict[int, tuple[int, Sequence[int]]] = {
-        256: (long, [width]),
-        257: (long, [height]),
-        258: (short, [8 * dtype.itemsize] * bands),
-        259: (short, [1]),  # no compression
-        262: (short, [1 if bands < 3 else 2]),  # gray or RGB
-        273: (long8, []),  # where strips begin: after this header
-        277: (short, [bands]),
-        278: (long, [1]),  # rows a strip
-        279: (long8, [row] * height),
-        284: (short, [1]),  # the bands of a pixel side by side
-        338: (short, [2]),  # alpha, not premultiplied
-        339: (short, [3 if dtype.kind == "f" else 1] * bands),
-    }
-    if bands in (1, 3):
-        del tags[338]
-    values_at = 16 + 8 + 20 * len(tags) + 8
-    samples_at = values_at + 2 * 8 * height
-    tags[273] = (long8, range(samples_at, samples_at + row * height, row))
-    directory, values = struct.pack("<4sHHQQ", b"II+\0", 8, 0, 16, len(tags)), b""
-    for tag, (kind, numbers) in tags.items():
-        packed = struct.pack(f"<{len(numbers)}{_TIFF_FORMS[kind]}", *numbers)
-        directory += struct.pack("<HHQ", tag, kind, len(numbers))
-        if len(packed) > 8:
-            directory += struct.pack("<Q", values_at + len(values))
-            values += packed
-        else:
-            directory += packed.ljust(8, b"\0")
-    return directory + bytes(8) + values.ljust(2 * 8 * height, b"\0")
-
-
-def _tiff_is_whole(data: bytes | mmap.mmap) -> bool:
-    """Whether the first picture's strips or tiles lie within the file; libtiff makes up what is missing of them."""
-    order = "<" if data[:2] == b"II" else ">"
-    big = 43 in data[2:4]
-    number, entry_size = ("Q", 20) if big else ("I", 12)
-
-    def unpack(form: str, at: int) -> tuple[int, ...]:
-        return struct.unpack_from(order + form, data, at)
-
-    def values(entry: int) -> tuple[int, ...]:
-        kind, count = unpack("H" + number, entry + 2)
-        form = f"{count}{_TIFF_FORMS[kind]}"
-        place = entry + 4 + struct.calcsize("=" + number)
-        fits = struct.calcsize("=" + form) <= struct.calcsize("=" + number)
-        return unpack(form, place if fits else unpack(number, place)[0])
-
-    try:
-        directory = unpack(number, 8 if big else 4)[0]
-        entries = directory + (8 if big else 2)
-        count = unpack("Q" if big else "H", directory)[0]
-        tags = {unpack("H", at)[0]: at for at in range(entries, entries + count * entry_size, entry_size)}
-        starts, sizes = (values(tags[strips] if strips in tags else tags[cells]) for strips, cells in _TIFF_PIECES)
-    except (struct.error, OverflowError):  # beyond the end
-        return False
-    except KeyError:  # not told
-        return True
-    return all(start + size <= len(data) for start, size in zip(starts, sizes, strict=False))
 
 
 def _from_vips(image: Any, name: str) -> LazyPicture:
