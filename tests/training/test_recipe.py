@@ -16,7 +16,10 @@ def written(tmp_path: Path, text: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", ["paper-stage1", "paper-stage2", "cnlrn-s", "cnlrn-xs", "smoke"])
+RECIPES = ["paper-stage1", "paper-stage2", "cnlrn-s", "cnlrn-xs", "smoke", "compare", "srgan", "esrgan"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_is_valid(name: str) -> None:
     assert load(CONFIGS / f"{name}.yaml").steps > 0
 
@@ -64,6 +67,17 @@ def test_a_recipe_written_out_reads_back_equal(tmp_path: Path) -> None:
         ("data.kind=video", "data.kind must be one of sharp"),
         ("optimiser.periods=[5]", "periods cover 5 steps of 10"),
         ("loss=3", "loss is 3; expected keys and values"),
+        ("loss={l1: 0, gradient: 0}", "the loss has no term"),
+        ("perceptual={weights: w.pth, layers: {}}", "perceptual.layers is empty"),
+        (
+            "adversarial={kind: vanilla, discriminator: patch, weight: 1, steps: 0}",
+            "adversarial.steps and .* at least 1",
+        ),
+        ("adversarial={kind: wgan-gp, discriminator: srgan, weight: 1}", "wgan-gp needs the discriminator patch"),
+        (
+            "adversarial={kind: gan, discriminator: srgan, weight: 1}",
+            "adversarial.kind is 'gan'; expected one of vanilla",
+        ),
         ("steps", "key=value"),
         ("steps.more=3", "steps is a value"),
     ],

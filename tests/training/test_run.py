@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cnlrn.data.sets import open_set
+from cnlrn.data.shards import pack_pairs
 from cnlrn.data.sources import generator
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError
@@ -24,8 +27,8 @@ from cnlrn.networks.cnlrn import CNLRN, CNLRNPreset, DeblurringPretraining
 from cnlrn.networks.compact import CompactCNLRN
 from cnlrn.training.module import Training, reduced
 from cnlrn.training.profiling import macs_per_pixel, profile
-from cnlrn.training.recipe import Recipe, load
-from cnlrn.training.run import fit, initialise, prepare, train
+from cnlrn.training.recipe import PackedData, Recipe, SetData, load
+from cnlrn.training.run import fit, initialise, prepare, source, train
 
 SMOKE = Path(__file__).parents[2] / "configs" / "smoke.yaml"
 
@@ -50,6 +53,18 @@ def overrides(folder: Path, *more: str) -> list[str]:
 
 def smoke(folder: Path, *more: str) -> Recipe:
     return load(SMOKE, overrides(folder, "workers=0", *more))
+
+
+def against(kind: str, **settings: float) -> tuple[str, ...]:
+    """What makes of the smoke recipe a tiny DeblurGAN; it drops values at random, and its critic may draw points."""
+    adversarial = {"kind": kind, "discriminator": "patch", "weight": 0.01, "width": 4, **settings}
+    return (
+        "network=deblurgan",
+        "preset={width: 4, blocks: 1}",
+        "data.patch=96",
+        "loss={l1: 1, gradient: 0}",
+        f"adversarial={json.dumps(adversarial)}",
+    )
 
 
 def losses(out: Path) -> list[dict[str, str]]:
@@ -81,8 +96,10 @@ def test_training_lowers_the_loss(folder: Path) -> None:
     assert np.mean(curve[-10:]) < 0.95 * np.mean(curve[:10])
 
 
-def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(folder: Path) -> None:
+@pytest.mark.parametrize("plan", [(), against("wgan-gp", steps=2)], ids=["on pixels", "against a discriminator"])
+def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(folder: Path, plan: tuple[str, ...]) -> None:
     endless, killed, whole = ("optimiser.periods=[100000]", "checkpoint_every=5"), folder / "killed", folder / "whole"
+    endless += plan
     settings = [word for value in overrides(folder, *endless, "steps=100000") for word in ("--set", value)]
     command = [sys.executable, "-m", "cnlrn", "train", str(SMOKE), "--out", str(killed), *settings]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -101,20 +118,79 @@ def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(folder: Path) -> None:
     assert reached >= 5
     assert losses(killed) == losses(whole)
     first, second = (torch.load(out / "last.ckpt", weights_only=True) for out in (killed, whole))
-    for part in ("network", "ema"):
-        assert all(torch.equal(first[part][name], second[part][name]) for name in first[part])
+    parts = [(first[part], second[part]) for part in ("network", "ema")]
+    if plan:
+        parts += [tuple(state["adversary"]["discriminators"] for state in (first, second))]
+    for one, other in parts:
+        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_two_processes_train_as_one_on_the_same_samples(folder: Path) -> None:
-    single = ("precision=float32", "steps=4", "workers=0")
+LSGAN = "adversarial={kind: lsgan, discriminator: patch, weight: 0.1, width: 2, lr: 0.1, steps: 3}"
+
+
+@pytest.mark.parametrize("plan", [(), (LSGAN,)], ids=["on pixels", "against a discriminator"])
+def test_two_processes_train_as_one_on_the_same_samples(folder: Path, plan: tuple[str, ...]) -> None:
+    single = ("precision=float32", "steps=4", "workers=0", *plan)
     settings = [word for value in overrides(folder, *single, "devices=2") for word in ("--set", value)]
     command = [sys.executable, "-m", "cnlrn", "train", str(SMOKE), "--out", str(folder / "two"), *settings]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("4 steps") == 1
     train(smoke(folder, *single), folder / "one")
-    curves = [[float(row["loss"]) for row in losses(folder / name)] for name in ("one", "two")]
-    assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+    for column in ("loss", "discriminator", "adversarial") if plan else ("loss",):
+        curves = [[float(row[column]) for row in losses(folder / name)] for name in ("one", "two")]
+        assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+
+
+def test_network_and_discriminator_both_learn_and_neither_wins_at_once(folder: Path) -> None:
+    train(smoke(folder, *against("vanilla", lr=1e-3), "steps=100", "optimiser.lr=4e-3"), folder / "run")
+    rows = losses(folder / "run")
+    columns = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    assert all(np.isfinite(values).all() for values in columns.values())
+    assert columns["loss"][-20:].mean() < 0.9 * columns["loss"][:20].mean()
+    assert columns["told_apart"][:30].mean() > 0.6
+    assert 0.1 < columns["discriminator"][-20:].mean() < 2 * np.log(2)  # 2 ln 2 is that of a coin
+    assert columns["adversarial"].max() < 5
+
+
+def test_what_the_discriminator_says_changes_the_network(folder: Path) -> None:
+    plan = ("steps=3", "data.degradation=reds")
+    plain, fooling = (
+        train(smoke(folder, *plan, *against("vanilla", weight=weight)), folder / f"{weight}") for weight in (0, 1)
+    )
+    pairs = zip(plain.network.parameters(), fooling.network.parameters(), strict=True)
+    assert not all(torch.equal(one, other) for one, other in pairs)
+    assert losses(folder / "0")[0]["loss"] == losses(folder / "1")[0]["loss"]
+
+
+def test_an_explosion_takes_the_discriminator_back_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = train(smoke(folder, *against("vanilla"), "steps=10"), folder / "run")
+    assert module.adversary is not None
+    saved = {name: tensor.clone() for name, tensor in module.adversary.module.state_dict().items()}
+    for parameter in module.adversary.module.parameters():
+        parameter.data.fill_(torch.nan)
+    module._go_back()
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in module.adversary.module.state_dict().items())
+
+
+def test_a_run_goes_on_against_its_own_discriminator_only(folder: Path) -> None:
+    train(smoke(folder, *against("vanilla"), "steps=1"), folder / "run")
+    for other in ("adversarial=null", "adversarial.width=3"):
+        with pytest.raises(CnlrnError, match=r"another discriminator; choose another folder"):
+            train(smoke(folder, *against("vanilla"), other, "steps=2"), folder / "run")
+    train(smoke(folder, *against("vanilla"), "adversarial=null", "steps=1"), folder / "pixels")
+    with pytest.raises(CnlrnError, match="no discriminator; choose another folder"):
+        train(smoke(folder, *against("vanilla"), "steps=2"), folder / "pixels")
+
+
+def test_features_count_in_the_loss(folder: Path) -> None:
+    weights = {"features.0.weight": torch.ones(1, 3, 3, 3), "features.0.bias": torch.zeros(1)}
+    save_file(weights, folder / "vgg.safetensors")
+    layers = f"perceptual={{weights: {folder / 'vgg.safetensors'}, layers: {{conv1_1: 1.0}}, difference: l1}}"
+    for name, more in (("pixels", ()), ("features", (layers,))):
+        train(smoke(folder, "steps=1", *more), folder / name)
+    pixels, features = (float(losses(folder / name)[0]["loss"]) for name in ("pixels", "features"))
+    assert features > 2 * pixels  # a sum of 27 differences
 
 
 def test_minutes_end_a_run_at_a_checkpoint(folder: Path) -> None:
@@ -226,11 +302,25 @@ def test_a_folder_with_a_run_of_another_network_is_refused(folder: Path) -> None
         train(smoke(folder, "steps=2"), folder / "run")
 
 
+def test_pairs_of_a_set_are_the_same_packed_and_loose(folder: Path) -> None:
+    pack_pairs(open_set(folder / "val").pairs, folder / "pairs.lmdb")
+    loose, packed = (
+        source(replace(smoke(folder), data=data))
+        for data in (SetData(str(folder / "val"), patch=64), PackedData(folder / "pairs.lmdb", patch=64))
+    )
+    a, b = loose.sample(generator(0, 0)), packed.sample(generator(0, 0))
+    assert a.lr.shape == (16, 16, 3)
+    np.testing.assert_array_equal(a.lr, b.lr)
+    np.testing.assert_array_equal(a.hr, b.hr)
+
+
 def test_a_recipe_that_does_not_fit_its_network_is_refused(folder: Path) -> None:
     with pytest.raises(CnlrnError, match="multiple of 64"):
         prepare(smoke(folder, "data.patch=72"), folder)
     with pytest.raises(CnlrnError, match="x3"):
         prepare(smoke(folder, "loss.exits={3: 1}"), folder)
+    with pytest.raises(CnlrnError, match=r"adversarial\.discriminator needs at least 96 HR pixels"):
+        prepare(smoke(folder, *against("vanilla"), "data.patch=64"), folder)
 
 
 def test_profile_tells_time_wait_and_arithmetic(folder: Path) -> None:

@@ -1,20 +1,22 @@
-"""Where training samples come from: sharp pictures degraded on the fly, prepared pairs, folders of pairs, REDS.
+"""Where training samples come from: sharp pictures degraded on the fly, prepared pairs, pairs of files, databases.
 
 Every source gives a sample as a pure function of a random generator, so a sample is known by (seed, index) alone: any
 worker on any machine makes the same one, and a resumed run sees the stream it would have seen.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from cnlrn.data import pictures
 from cnlrn.data.pictures import Byte, Store
+from cnlrn.data.sets import Pair
+from cnlrn.data.shards import Database, Packed, PackedPair
 from cnlrn.degradation import SCALE, Recipe, degrade_patch
 from cnlrn.errors import CnlrnError
 
@@ -57,21 +59,24 @@ class SharpFolder:
     def __init__(self, folder: Path, cache: Path | None, degradation: Recipe, patch: int, texture: int = 1) -> None:
         """Decode `folder` into `cache` if need be; `patch` is the HR patch's side, a multiple of 4.
 
-        CnlrnError where no picture is large enough; smaller ones are left out and a warning names them.
+        `folder` may be a database of sharp pictures (see `shards`), which is read where it is. CnlrnError where no
+        picture is large enough; smaller ones are left out and a warning names them.
         """
         _check_patch(patch)
         self.degradation = degradation
         self.texture = texture
         self.side = patch + 2 * degradation.margin
-        self.store = pictures.decoded(folder, cache)
-        large = [min(entry.shape[:2]) >= self.side for entry in self.store.entries]
+        self.store: Store | Database = (
+            Database(folder, "sharp") if folder.is_file() else pictures.decoded(folder, cache)
+        )
+        large = np.array([min(entry.shape[:2]) >= self.side for entry in self.store.entries])
         self.usable = np.flatnonzero(large)
-        small = [entry.name for entry, enough in zip(self.store.entries, large, strict=True) if not enough]
+        small = [self.store.entries[index].name for index in np.flatnonzero(~large)]
         if small:
             log.warning(
                 "skipped %d pictures of less than %d pixels a side: %s", len(small), self.side, ", ".join(small)
             )
-        if not any(large):
+        if not large.any():
             raise CnlrnError(f"no picture in {folder} has {self.side} pixels a side; choose a smaller `data.patch`")
 
     def sample(self, rng: np.random.Generator) -> Sample:
@@ -121,10 +126,10 @@ def _pairs(sharp: SharpFolder, count: int, seed: int) -> Iterator[tuple[str, Byt
 
 
 class PairFiles:
-    """Pairs of picture files, read at each draw; a pair that cannot be used is named once, and another one drawn."""
+    """Pairs read at each draw, from files or a database; one that cannot be used is named once, and another drawn."""
 
-    def __init__(self, pairs: list[tuple[Path, Path]], patch: int) -> None:
-        """`pairs` of (LR, HR) files, HR 4 times as large; `patch` is the HR patch's side, a multiple of 4."""
+    def __init__(self, pairs: Sequence[Pair | PackedPair], patch: int) -> None:
+        """`patch` is the HR patch's side, a multiple of 4."""
         _check_patch(patch)
         self.pairs = pairs
         self.patch = patch
@@ -132,49 +137,21 @@ class PairFiles:
 
     def sample(self, rng: np.random.Generator) -> Sample:
         """A crop of a pair, flipped and turned; CnlrnError where pair after pair cannot be used."""
+        reason = ""
         for _ in range(_ATTEMPTS):
             index = int(rng.integers(len(self.pairs)))
-            lr, hr = (pictures.read(path) for path in self.pairs[index])
-            if lr is not None and hr is not None and min(hr.shape[:2]) >= self.patch and _matches(lr, hr):
-                return _cut(lr, hr, self.patch, self.pairs[index][1].name, rng)
+            pair = self.pairs[index]
+            try:
+                lr, hr = pair.read()
+                if min(hr.shape[:2]) >= self.patch:
+                    return _cut(lr, hr, self.patch, pair.name, rng)
+                reason = f"it has less than {self.patch} HR pixels a side"
+            except CnlrnError as error:
+                reason = str(error)
             if index not in self.unusable:
                 self.unusable.add(index)
-                log.warning(
-                    "skipped %s and %s: not a readable pair, HR 4 times as large as LR and at least %d pixels a side",
-                    *self.pairs[index],
-                    self.patch,
-                )
-        raise CnlrnError(
-            f"{_ATTEMPTS} pairs in a row cannot be used, the last {self.pairs[index][0]} and {self.pairs[index][1]}; "
-            f"HR pictures must be 4 times as large as LR ones and at least {self.patch} pixels a side"
-        )
-
-
-def match(lr_folder: Path, hr_folder: Path) -> list[tuple[Path, Path]]:
-    """(LR, HR) files of two folders with equal name stems, sorted by name.
-
-    CnlrnError names the first HR picture that has no LR one, or the other way round.
-    """
-    lr, hr = ({path.stem: path for path in pictures.find(folder)} for folder in (lr_folder, hr_folder))
-    for here, there, folder in ((lr, hr, hr_folder), (hr, lr, lr_folder)):
-        alone = sorted(here.keys() - there.keys())
-        if alone:
-            raise CnlrnError(f"{here[alone[0]]} has no partner named {alone[0]} in {folder}")
-    return [(lr[stem], hr[stem]) for stem in sorted(lr)]
-
-
-def reds(root: Path, split: Literal["train", "val"] = "train") -> list[tuple[Path, Path]]:
-    """(LR, HR) files of REDS (Nah et al., CVPRW 2019): below `root`, `split`_blur_bicubic/X4 and `split`_sharp.
-
-    Each holds a folder a clip (000, 001, ...), and that its frames, 00000000.png and so on. CnlrnError where not.
-    """
-    blurry, sharp = root / f"{split}_blur_bicubic" / "X4", root / f"{split}_sharp"
-    clips = sorted(path.name for path in sharp.iterdir() if path.is_dir()) if sharp.is_dir() else []
-    if not clips:
-        raise CnlrnError(
-            f"no clips in {sharp}; expected the layout of REDS, {sharp / '000' / '00000000.png'} and so on"
-        )
-    return [pair for clip in clips for pair in match(blurry / clip, sharp / clip)]
+                log.warning("skipped the pair %s: %s", pair.name, reason)
+        raise CnlrnError(f"{_ATTEMPTS} pairs in a row cannot be used, the last, {pair.name}: {reason}")
 
 
 def _check_patch(patch: int) -> None:
@@ -182,17 +159,13 @@ def _check_patch(patch: int) -> None:
         raise CnlrnError(f"a patch of {patch} HR pixels is no multiple of {SCALE}; choose another `data.patch`")
 
 
-def _matches(lr: Byte, hr: Byte) -> bool:
-    return (lr.shape[0] * SCALE, lr.shape[1] * SCALE) == hr.shape[:2]
-
-
-def _cut(lr: Byte, hr: Byte, patch: int, name: str, rng: np.random.Generator) -> Sample:
+def _cut(lr: Byte | Packed, hr: Byte | Packed, patch: int, name: str, rng: np.random.Generator) -> Sample:
     side = patch // SCALE
     top, left = (int(rng.integers(length - side + 1)) for length in lr.shape[:2])
     turns = _turns(rng)
     return Sample(
         _turned(lr[top : top + side, left : left + side], *turns),
-        _turned(hr[SCALE * top :, SCALE * left :][:patch, :patch], *turns),
+        _turned(hr[SCALE * top : SCALE * top + patch, SCALE * left : SCALE * left + patch], *turns),
         f"{name} at row {SCALE * top}, column {SCALE * left}",
     )
 

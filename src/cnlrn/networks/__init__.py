@@ -17,6 +17,7 @@ from cnlrn.networks.deblurganv2 import DEBLURGANV2_S, DeblurGANv2, DeblurGANv2Pr
 from cnlrn.networks.eddsrn import EDDSRN, EDDSRN_S, EDDSRNPreset
 from cnlrn.networks.edsr import EDSR, EDSR_L, EDSR_S, EDSRPreset
 from cnlrn.networks.gfn import GFN, GFN_S, GFNPreset
+from cnlrn.networks.ikc import IKC, IKC_S, IKCPreset
 from cnlrn.networks.lapsrn import LAPSRN_S, LapSRN, LapSRNPreset
 from cnlrn.networks.mprnet import MPRNET_S, MPRNet, MPRNetPreset
 from cnlrn.networks.pssnsc import PSSNSC, PSSNSC_S, PSSNSCPreset
@@ -58,6 +59,9 @@ _NETWORKS: dict[str, tuple[DataclassInstance, Callable[[Any], RestorationNetwork
     "dbpn-s": (DBPN_S, DBPN),
     "rrdbnet": (RRDBNetPreset(), RRDBNet),
     "rrdbnet-s": (RRDBNET_S, RRDBNet),
+    # blind super-resolution; KernelGAN learns from the picture it restores and is not trained
+    "ikc": (IKCPreset(), IKC),
+    "ikc-s": (IKC_S, IKC),
     # deblurring
     "deblurgan": (DeblurGANPreset(), DeblurGAN),
     "deblurgan-s": (DEBLURGAN_S, DeblurGAN),

@@ -4,6 +4,8 @@ Networks only see 3-channel pictures whose sides are multiples of `RestorationNe
 gray pictures are dealt with here, once. Reading files, tiles and self-ensemble are not here: see `cnlrn.restorer`.
 """
 
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,8 +44,19 @@ class RestorationNetwork(nn.Module):
         """
         return {scale: self(lr, scale) for scale in self.scales}
 
+    def supervised(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
+        """The pictures that training compares with the sharp one, for each exit in `scales`: its own comes last.
+
+        Before it come pictures of earlier stages, of any size, where a subclass has such and its paper trains them too.
+        """
+        if len(scales) == 1:
+            (scale,) = scales
+            return {scale: [self(lr, scale)]}
+        exits = self.exits(lr)
+        return {scale: [exits[scale]] for scale in scales}
+
     def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
-        """What training should ask of the exit `scale` in place of `target` (n, 3, scale*h, scale*w), for the input `lr`.
+        """What training should ask of the exit `scale` for `lr` in place of `target` (n, 3, scale*h, scale*w).
 
         A subclass whose results are bound to something, such as the mean colours of `lr`, applies the same to `target`,
         so that the loss does not pull where the network cannot go.

@@ -116,6 +116,11 @@ def luminance(picture: Tensor) -> Tensor:
     return red * picture[:, :1] + green * picture[:, 1:2] + blue * picture[:, 2:]
 
 
+def with_luminance(picture: Tensor, y: Tensor) -> Tensor:
+    """RGB `picture` (n, 3, h, w) with its luminance changed to `y` (n, 1, h, w); Cb and Cr stay."""
+    return picture + (y - luminance(picture))
+
+
 def he_initialise(network: nn.Module, scale: float = 1.0) -> None:
     """Set all (transposed) convolutions to `scale` times He et al.'s normal draws (ICCV 2015), biases to zero."""
     for layer in network.modules():

@@ -178,7 +178,7 @@ class CompactCNLRN(RestorationNetwork):
     def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """See `RestorationNetwork.attainable`: `target` with the mean colours of `lr`."""
         enlarge = {1: nn.Identity(), 2: self.bicubic2, 4: self.bicubic4}[scale]
-        difference = target - enlarge(lr)
+        difference: Tensor = target - enlarge(lr)
         enlarged: Tensor = enlarge(self._steady(lr, difference, scale))
         return enlarged + difference
 

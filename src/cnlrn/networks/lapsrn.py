@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnlrn.networks.base import RestorationNetwork
-from cnlrn.networks.blocks import Bicubic, conv3, he_initialise, luminance
+from cnlrn.networks.blocks import Bicubic, conv3, he_initialise, luminance, with_luminance
 
 SLOPE = 0.2  # of all LeakyReLUs
 BILINEAR = (0.25, 0.75, 0.75, 0.25)  # enlargement by 2 as a transposed convolution
@@ -59,6 +59,11 @@ class LapSRN(RestorationNetwork):
         """See `RestorationNetwork.exits`: both in one pass."""
         return self._pyramid(lr, max(self.scales))
 
+    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+        """See `RestorationNetwork.attainable`: Cb and Cr stay bicubic, so the loss is one on the luminance."""
+        enlarged: Tensor = self.bicubics[self.scales.index(scale)](lr)
+        return with_luminance(enlarged, luminance(target))
+
     def _pyramid(self, lr: Tensor, largest: int) -> dict[int, Tensor]:
         """Pictures of all exits up to `largest`."""
         y = luminance(lr)
@@ -67,8 +72,7 @@ class LapSRN(RestorationNetwork):
         for scale, level, bicubic in zip(self.scales, self.levels, self.bicubics, strict=True):
             if scale <= largest:
                 features, y = level(features, y)
-                enlarged = bicubic(lr)
-                pictures[scale] = enlarged + (y - luminance(enlarged))
+                pictures[scale] = with_luminance(bicubic(lr), y)
         return pictures
 
 

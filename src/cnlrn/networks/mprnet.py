@@ -6,7 +6,7 @@ which the paper trains. Attributes are named as in the published deblurring chec
 all blocks share one PReLU.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,6 +64,10 @@ class MPRNet(RestorationNetwork):
         """Deblur `lr` (n, 3, h, w) in [0, 1] to the same size, not clipped; CnlrnError unless scale is 1."""
         self.check_scale(scale)
         return self.stages(lr)[-1]
+
+    def supervised(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
+        """See `RestorationNetwork.supervised`: the pictures of all stages."""
+        return {1: self.stages(lr)}
 
     def stages(self, lr: Tensor) -> list[Tensor]:
         """The pictures of all three stages, each (n, 3, h, w), the last the best; the paper's loss adds them all."""

@@ -9,6 +9,7 @@ chain's input, so that skips of all orders nest. The paper names these parts and
 a chain and 3x3 kernels throughout are this package's reading of it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +54,10 @@ class PSSNSC(RestorationNetwork):
         """Deblur `lr` (n, 3, h, w) in [0, 1] to the same size, not clipped; CnlrnError unless scale is 1."""
         self.check_scale(scale)
         return self.pyramid(lr)[-1]
+
+    def supervised(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
+        """See `RestorationNetwork.supervised`: the pictures of all scales."""
+        return {1: self.pyramid(lr)}
 
     def pyramid(self, lr: Tensor) -> list[Tensor]:
         """The results at all scales, at h/4, h/2 and h; the paper's loss compares each with the sharp picture's."""

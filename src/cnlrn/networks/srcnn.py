@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cnlrn.networks.base import RestorationNetwork
-from cnlrn.networks.blocks import Bicubic, luminance
+from cnlrn.networks.blocks import Bicubic, luminance, with_luminance
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class SRCNN(RestorationNetwork):
         """See `RestorationNetwork.forward`."""
         self.check_scale(scale)
         enlarged: Tensor = self.bicubic(lr)
-        y = luminance(enlarged)
-        restored: Tensor = self.layers(y)
-        return enlarged + (restored - y)
+        return with_luminance(enlarged, self.layers(luminance(enlarged)))
+
+    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+        """See `RestorationNetwork.attainable`: Cb and Cr stay bicubic, so the loss is one on the luminance."""
+        return with_luminance(self.bicubic(lr), luminance(target))

@@ -6,6 +6,7 @@ convolutional LSTM between encoder and decoder remembers across passes. Pictures
 areas (the authors' program samples at pixel corners).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,10 @@ class SRN(RestorationNetwork):
         """Deblur `lr` (n, 3, h, w) in [0, 1] to the same size, not clipped; CnlrnError unless scale is 1."""
         self.check_scale(scale)
         return self.pyramid(lr)[-1]
+
+    def supervised(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
+        """See `RestorationNetwork.supervised`: the pictures of all passes."""
+        return {1: self.pyramid(lr)}
 
     def pyramid(self, lr: Tensor) -> list[Tensor]:
         """The results of all passes, at h/4, h/2 and h; the paper's loss compares each with the sharp picture's."""

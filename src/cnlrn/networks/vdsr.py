@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from cnlrn.networks.base import RestorationNetwork
-from cnlrn.networks.blocks import Bicubic, conv3, he_initialise, luminance
+from cnlrn.networks.blocks import Bicubic, conv3, he_initialise, luminance, with_luminance
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,7 @@ class VDSR(RestorationNetwork):
         enlarged: Tensor = self.bicubic(lr)
         detail: Tensor = self.layers(luminance(enlarged))
         return enlarged + detail
+
+    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+        """See `RestorationNetwork.attainable`: Cb and Cr stay bicubic, so the loss is one on the luminance."""
+        return with_luminance(self.bicubic(lr), luminance(target))

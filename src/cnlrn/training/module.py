@@ -1,8 +1,8 @@
 """One training run as a Lightning module: the step, its guard, the average of weights, checkpoints and validation.
 
 The whole state of a run is a dictionary that `state` gives and `restore` takes, for resuming after an interruption and
-for going back when the loss explodes alike. Samples depend on their index only, the learning rate on the step only, so
-a resumed run is the run that was interrupted.
+for going back when the loss explodes alike. Samples depend on their index only, the learning rate on the step only, and
+what chance decides within a step, such as dropout, on the batch only, so a resumed run is the run that was interrupted.
 """
 
 import copy
@@ -13,25 +13,30 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from cnlrn.data.sets import PairSet
 from cnlrn.data.stream import Batch, BatchIndices, Item, Samples, loader
 from cnlrn.degradation import SCALE
 from cnlrn.degradation.resize import matrix
 from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import save_weights
+from cnlrn.training.adversarial import Adversary
 from cnlrn.training.guard import LossGuard, Verdict
 from cnlrn.training.losses import restoration_loss
+from cnlrn.training.perceptual import PerceptualLoss
 from cnlrn.training.recipe import Optimiser, Recipe, plain
 from cnlrn.training.schedule import learning_rate
-from cnlrn.training.validation import Pairs, validate
+from cnlrn.training.validation import validate
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +54,23 @@ class Training(pl.LightningModule):
     def __init__(
         self, network: RestorationNetwork, samples: Samples, recipe: Recipe, out: Path, minutes: float = math.inf
     ) -> None:
-        """The run ends after `recipe.steps` steps, or at the first checkpoint after `minutes`."""
+        """The run ends after `recipe.steps` steps, or at the first checkpoint after `minutes`.
+
+        CnlrnError where the weights of `recipe.perceptual` cannot be used, or patches are too small for it or for the
+        discriminators.
+        """
         super().__init__()
         self.automatic_optimization = False
         self.network: RestorationNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.recipe, self.samples, self.out, self.minutes = recipe, samples, out, minutes
         self.weights = recipe.loss.exits or {max(network.scales): 1.0}
-        self.validation: dict[str, Pairs] = {}
+        self.largest = max(self.weights)
+        self.terms = {name: weight for name, weight in asdict(recipe.loss).items() if name != "exits"}
+        self.perceptual = PerceptualLoss(recipe.perceptual) if recipe.perceptual else None
+        self.adversary = Adversary(recipe.adversarial, recipe.optimiser.betas) if recipe.adversarial else None
+        self._check_patch()
+        self.validation: dict[str, PairSet] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.guard = LossGuard()
         self.step = 0
@@ -67,7 +81,7 @@ class Training(pl.LightningModule):
         self.latest = math.nan
         self.waits: deque[float] = deque(maxlen=200)
         self.durations: deque[float] = deque(maxlen=200)
-        self._optimiser_state: State | None = None
+        self._resumed: State | None = None
         self._rows: list[tuple[object, ...]] = []
         self._log_bytes = 0
         self._since = self._began = time.perf_counter()
@@ -90,10 +104,12 @@ class Training(pl.LightningModule):
         return loader(self.samples, indices, self.recipe.workers, pin=self.device.type == "cuda")
 
     def on_train_start(self) -> None:
-        """Take up the optimiser's state of the checkpoint, or write the first checkpoint."""
-        if self._optimiser_state is not None:
-            self._optimizer().load_state_dict(self._optimiser_state)
-            self._optimiser_state = None
+        """Take up the optimiser's and the adversary's state of the checkpoint, or write the first checkpoint."""
+        if self.adversary:
+            self.adversary.module.to(self.device)
+        if self._resumed is not None:
+            self._restore_optimisers(self._resumed)
+            self._resumed = None
         else:
             self._save()
         self._since = self._began = time.perf_counter()
@@ -105,20 +121,20 @@ class Training(pl.LightningModule):
         self._since = now
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One step of Adam on the weighted losses of the exits, unless the guard objects."""
+        """One step of Adam on the weighted losses of the exits, then the adversary's, unless the guard objects.
+
+        The guard judges what pictures differ in; an adversarial loss has no level to which it should keep.
+        """
+        torch.manual_seed(_seed(self.recipe.seed, self.position, self.trainer.global_rank))
         lr, hr, indices = _floats(batch[0]), _floats(batch[1]), batch[2]
-        outputs = self._outputs(lr)
-        loss = torch.zeros((), device=hr.device)
-        for scale, weight in self.weights.items():
-            target = self.network.attainable(lr, reduced(hr, scale), scale)
-            loss = loss + weight * restoration_loss(
-                outputs[scale], target, self.recipe.loss.gradient, self.recipe.loss.squared
-            )
+        outputs = self.network.supervised(lr, self.weights)
+        loss = self._restoration_loss(lr, hr, outputs)
+        restored, sharp = outputs[self.largest][-1], reduced(hr, self.largest)
         optimiser = self._optimizer()
         optimiser.zero_grad()
-        self.manual_backward(loss)
+        self.manual_backward(loss + self.adversary.loss(restored, sharp) if self.adversary else loss)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip or math.inf)
-        self.latest = float(self.trainer.strategy.reduce(loss.detach(), reduce_op="mean"))
+        self.latest = float(self._mean(loss.detach()))
         verdict = self.guard.judge(self.latest, float(norm))
         self.position += 1
         self.taken = verdict is Verdict.TAKE
@@ -126,6 +142,9 @@ class Training(pl.LightningModule):
             rate = self._set_rates(optimiser)
             optimiser.step()
             self._average()
+            if self.adversary:
+                settings = self.adversary.settings
+                self.adversary.learn(restored, sharp, settings.lr * rate / self.recipe.optimiser.lr, self._mean)
             self.step += 1
             self._log(rate, float(norm))
             return
@@ -152,6 +171,7 @@ class Training(pl.LightningModule):
 
     def state(self) -> State:
         """All that decides how the run goes on, in tensors, numbers and strings."""
+        adversary = {"adversary": self.adversary.state()} if self.adversary else {}
         return {
             "recipe": plain(self.recipe),
             "network": self.network.state_dict(),
@@ -163,6 +183,7 @@ class Training(pl.LightningModule):
             "scores": self.scores,
             "log_bytes": self._log_bytes,
             "seconds": self.elapsed(),
+            **adversary,
         }
 
     def elapsed(self) -> float:
@@ -170,12 +191,21 @@ class Training(pl.LightningModule):
         return self.seconds + time.perf_counter() - self._began
 
     def restore(self, state: State) -> None:
-        """Take up a state before training starts (the optimiser's part when it does)."""
+        """Take up a state before training starts (the optimisers' part when it does).
+
+        CnlrnError where it is that of a run with another discriminator, or of one with and the other without.
+        """
+        saved, own = state["recipe"].get("adversarial") or {}, self.recipe.adversarial
+        if (saved.get("discriminator"), saved.get("width")) != (own and own.discriminator, own and own.width):
+            raise CnlrnError(
+                f"{self.out} holds a run with {'another' if saved else 'no'} discriminator; choose another folder, and "
+                f"--init {self.out / WEIGHTS} to begin with its weights"
+            )
         self._restore_weights(state)
         self.position = state["position"]
         self.scores = state["scores"]
         self.seconds = state["seconds"]
-        self._optimiser_state = state["optimiser"]
+        self._resumed = state
         self._log_bytes = state["log_bytes"]
         if (self.out / LOSSES).exists():
             os.truncate(self.out / LOSSES, self._log_bytes)
@@ -186,6 +216,11 @@ class Training(pl.LightningModule):
         self.guard = LossGuard(state["losses"])
         self.step = state["step"]
 
+    def _restore_optimisers(self, state: State) -> None:
+        self._optimizer().load_state_dict(state["optimiser"])
+        if self.adversary:
+            self.adversary.restore(state["adversary"])
+
     def _go_back(self) -> None:
         """To the last checkpoint, with the samples that follow, so that the same accident does not come again."""
         self.returns += 1
@@ -193,7 +228,7 @@ class Training(pl.LightningModule):
             raise CnlrnError(f"the loss exploded {self.returns} times after step {self.step}; lower optimiser.lr")
         state = read_state(self.out / CHECKPOINT)
         self._restore_weights(state)
-        self._optimizer().load_state_dict(state["optimiser"])
+        self._restore_optimisers(state)
         log.warning("the loss exploded: back to the checkpoint of step %d, with other samples", self.step)
 
     def _save(self) -> None:
@@ -211,11 +246,32 @@ class Training(pl.LightningModule):
     def _optimizer(self) -> torch.optim.Optimizer:
         return self.trainer.optimizers[0]
 
-    def _outputs(self, lr: Tensor) -> dict[int, Tensor]:
-        if len(self.weights) == 1:
-            (scale,) = self.weights
-            return {scale: self.network(lr, scale)}
-        return self.network.exits(lr)
+    def _check_patch(self) -> None:
+        patch = self.recipe.data.patch
+        for what, part in (("adversarial.discriminator", self.adversary), ("perceptual.layers", self.perceptual)):
+            smallest = part.smallest * SCALE // self.largest if part else 0
+            if patch < smallest:
+                raise CnlrnError(f"data.patch is {patch}; {what} needs at least {smallest} HR pixels")
+
+    def _mean(self, value: Tensor) -> Tensor:
+        """The mean over all processes."""
+        averaged = self.trainer.strategy.reduce(value, reduce_op="mean")
+        assert isinstance(averaged, Tensor)
+        return averaged
+
+    def _restoration_loss(self, lr: Tensor, hr: Tensor, outputs: dict[int, list[Tensor]]) -> Tensor:
+        """What the restored pictures, those of earlier stages too, and the sharp one differ in, all weighted."""
+        loss = torch.zeros((), device=hr.device)
+        for scale, weight in self.weights.items():
+            *earlier, restored = outputs[scale]
+            target = self.network.attainable(lr, reduced(hr, scale), scale)
+            loss = loss + weight * restoration_loss(restored, target, **self.terms)
+            for picture in earlier:
+                target_of_stage = reduced(hr, picture.shape[-1] / lr.shape[-1])
+                loss = loss + weight * restoration_loss(picture, target_of_stage, **self.terms)
+            if self.perceptual and scale == self.largest:
+                loss = loss + self.perceptual(restored, target)
+        return loss
 
     def _set_rates(self, optimiser: torch.optim.Optimizer) -> float:
         rates = rates_at(self.step, self.recipe)
@@ -234,9 +290,9 @@ class Training(pl.LightningModule):
         for averaged, new in zip(self.ema.buffers(), self.network.buffers(), strict=True):
             averaged.copy_(new)
 
-    def _names(self, outputs: dict[int, Tensor], indices: Tensor) -> str:
+    def _names(self, outputs: dict[int, list[Tensor]], indices: Tensor) -> str:
         """The samples of which an output is not finite, or all where that singles out none."""
-        finite = torch.stack([out.isfinite().flatten(1).all(1) for out in outputs.values()]).all(0)
+        finite = torch.stack([pictures[-1].isfinite().flatten(1).all(1) for pictures in outputs.values()]).all(0)
         chosen = indices if bool(finite.all()) else indices[~finite]
         return "; ".join(self.samples.name(int(index)) for index in chosen)
 
@@ -245,20 +301,24 @@ class Training(pl.LightningModule):
     def _log(self, rate: float, norm: float) -> None:
         if not self.trainer.is_global_zero:
             return
-        self._rows.append((self.step, self.position, repr(self.latest), f"{rate:.4g}", f"{norm:.4g}"))
+        figures = self.adversary.figures if self.adversary else {}
+        row = (self.step, self.position, repr(self.latest), f"{rate:.4g}", f"{norm:.4g}")
+        self._rows.append((*row, *(f"{figure:.5g}" for figure in figures.values())))
         if self.step % _LOGGED_EVERY == 0:
             self._write_rows()
             if isinstance(self.logger, pl.loggers.TensorBoardLogger):
-                self.logger.log_metrics({"loss": self.latest, "lr": rate, "gradient norm": norm}, self.step)
+                metrics = {"loss": self.latest, "lr": rate, "gradient norm": norm, **figures}
+                self.logger.log_metrics(metrics, self.step)
 
     def _write_rows(self) -> None:
-        self._log_bytes = _append(self.out / LOSSES, ("step", "batches", "loss", "lr", "gradient_norm"), self._rows)
+        header = ("step", "batches", "loss", "lr", "gradient_norm", *(self.adversary.figures if self.adversary else ()))
+        self._log_bytes = _append(self.out / LOSSES, header, self._rows)
         self._rows = []
 
     def _validate(self) -> None:
         if self.trainer.is_global_zero:
             began = time.perf_counter()
-            results = validate(self.ema, self.validation, max(self.weights))
+            results = validate(self.ema, self.validation, self.largest)
             for name, result in results.items():
                 self.scores[name] = {"psnr": result.score.psnr, "ssim": result.score.ssim}
                 log.info("step %d: %s %.3f dB, SSIM %.4f", self.step, name, result.score.psnr, result.score.ssim)
@@ -296,17 +356,24 @@ def rates_at(step: int, recipe: Recipe) -> tuple[float, float]:
     return network, deblurring
 
 
-def reduced(hr: Tensor, scale: int) -> Tensor:
-    """The target of the exit `scale`: `hr` (n, c, h, w; multiples of 4) reduced to scale/4 by the protocol's bicubic.
+def reduced(hr: Tensor, scale: float) -> Tensor:
+    """The target of a result `scale` times LR's size: `hr` (n, c, h, w) reduced to scale/4 by the protocol's bicubic.
 
-    Equal to `degradation.resize.bicubic`, as two matrix products on the whole batch; at x4 it is `hr` itself.
+    Height and width times scale/4 are whole numbers. Equal to `degradation.resize.bicubic`, as two matrix products on
+    the whole batch; at x4 it is `hr` itself.
     """
     if scale == SCALE:
         return hr
     height, width = hr.shape[-2:]
-    rows, columns = (torch.from_numpy(matrix(n, n * scale // SCALE).copy()).to(hr.device) for n in (height, width))
+    weights = (matrix(n, round(n * scale / SCALE)).copy() for n in (height, width))
+    rows, columns = (torch.from_numpy(array).to(hr.device) for array in weights)
     with torch.autocast(hr.device.type, enabled=False):
         return rows @ (hr @ columns.T)
+
+
+def _seed(*numbers: int) -> int:
+    """One number from several, as unlike the next as any other."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def _floats(batch: Tensor) -> Tensor:

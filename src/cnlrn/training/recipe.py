@@ -1,10 +1,7 @@
 """Training recipes: a YAML file read into frozen dataclasses, every key checked, before anything heavy is loaded."""
 
-import dataclasses
-import difflib
-import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,6 +9,8 @@ from typing import Literal
 import yaml
 
 from cnlrn.errors import CnlrnError
+from cnlrn.training import papers
+from cnlrn.yamlfile import Schema
 
 
 @dataclass(frozen=True)
@@ -52,20 +51,87 @@ class RedsData:
     patch: int = 256
 
 
-Data = SharpData | PreparedData | PairsData | RedsData
-_KINDS: dict[str, type[Data]] = {"sharp": SharpData, "prepared": PreparedData, "pairs": PairsData, "reds": RedsData}
+@dataclass(frozen=True)
+class SetData:
+    """The training split of a set, named as `cnlrn.data.sets.open_set` takes it, such as gopro:FOLDER."""
+
+    set: str
+    patch: int = 256
+
+
+@dataclass(frozen=True)
+class PackedData:
+    """A database of pairs that `cnlrn.data.shards.pack_pairs` wrote."""
+
+    file: Path
+    patch: int = 256
+
+
+Data = SharpData | PreparedData | PairsData | RedsData | SetData | PackedData
+_SCHEMA = Schema(
+    "recipe",
+    {
+        "sharp": SharpData,
+        "prepared": PreparedData,
+        "pairs": PairsData,
+        "reds": RedsData,
+        "set": SetData,
+        "packed": PackedData,
+    },
+)
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Sum over exits of weight x (L1 + `gradient` x gradient loss + `squared` x mean square).
+    """What restored and sharp pictures differ in: a sum over exits of weight x the weighted terms below.
 
-    Without `exits` the largest scale alone counts.
+    In place of the section a recipe may name a paper, `loss: esrgan`, or say `loss: paper` for that of its network: see
+    `cnlrn.training.papers`.
     """
 
     exits: dict[int, float] = field(default_factory=dict)
-    gradient: float = 0.1
+    """Scale -> weight; empty is the largest scale alone."""
+    l1: float = 1.0
+    """Weight of the mean absolute difference."""
     squared: float = 0.0
+    """Of the mean square."""
+    charbonnier: float = 0.0
+    """Of the smooth L1 of LapSRN and MPRNet."""
+    gradient: float = 0.1
+    """Of the L1 of Sobel gradients."""
+    edge: float = 0.0
+    """Of the Charbonnier loss of fine detail."""
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """What features of the largest exit's result and of the sharp picture differ in, added to the loss."""
+
+    weights: Path
+    """Of a stack of 3x3 convolutions such as VGG-19, named as by torchvision: a .pth or .safetensors file."""
+    layers: dict[str, float]
+    """Layer -> its weight: convB_I is convolution I of block B before its ReLU, reluB_I after it."""
+    difference: Literal["squared", "l1"] = "squared"
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """A discriminator, which learns to tell the largest exit's results from sharp ones, and its part in the loss."""
+
+    kind: Literal["vanilla", "lsgan", "wgan-gp", "relativistic", "relativistic-lsgan"]
+    discriminator: Literal["srgan", "patch", "double-scale"]
+    weight: float
+    """Of the adversarial loss beside the others."""
+    lr: float = 1e-4
+    """The discriminator's learning rate, which falls as the network's does."""
+    width: int = 64
+    """Channels of the discriminator's first convolution."""
+    steps: int = 1
+    """Of the discriminator for each step of the network."""
+    penalty: float = 10.0
+    """Weight of the gradient penalty of wgan-gp."""
+    matching: float = 0.0
+    """Weight of the mean square difference of the discriminator's own features."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +168,8 @@ class Recipe:
     """Samples a step, over all devices."""
     seed: int = 0
     loss: Loss = field(default_factory=Loss)
+    perceptual: Perceptual | None = None
+    adversarial: Adversarial | None = None
     optimiser: Optimiser = field(default_factory=Optimiser)
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """auto is bf16 where the hardware multiplies it, else float32."""
@@ -123,32 +191,19 @@ def load(file: Path, overrides: Sequence[str] = ()) -> Recipe:
         CnlrnError: the file cannot be read, or a key is unknown (the nearest known one is offered), missing, or of
             the wrong type.
     """
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CnlrnError(f"cannot read the recipe {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CnlrnError(f"{file} is not YAML: {error}") from error
-    if not isinstance(tree, dict):
-        raise CnlrnError(f"{file} is no recipe; expected keys such as network, steps and data")
+    tree = _SCHEMA.tree(file)
     for override in overrides:
         _set(tree, override)
-    recipe = typing.cast(Recipe, _parse(Recipe, tree, ""))
+    if isinstance(tree.get("loss"), str):
+        tree = papers.expanded(tree)
+    recipe = _SCHEMA.parse(Recipe, tree)
     _check(recipe)
     return recipe
 
 
 def plain(value: object) -> object:
     """A recipe as YAML and JSON can hold it: dictionaries, lists, strings, numbers; `load` reads it back."""
-    if dataclasses.is_dataclass(value):
-        kinds = [name for name, cls in _KINDS.items() if cls is type(value)]
-        values = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"kind": kinds[0], **values} if kinds else values
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return _SCHEMA.plain(value)
 
 
 def _set(tree: dict[str, object], override: str) -> None:
@@ -175,66 +230,12 @@ def _check(recipe: Recipe) -> None:
         )
     if optimiser.restart_weights and len(optimiser.restart_weights) != len(optimiser.periods):
         raise CnlrnError("optimiser.restart_weights and optimiser.periods must have as many entries")
-
-
-def _parse(kind: object, value: object, where: str) -> object:
-    """`value`, from YAML, as the type `kind`; `where` is its key, for messages."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind == Data:
-        return _parse_data(value, where)
-    if origin in (typing.Union, types.UnionType):
-        return None if value is None else _parse(arguments[0], value, where)
-    if dataclasses.is_dataclass(kind):
-        return _parse_dataclass(typing.cast(type, kind), value, where)
-    if origin is Literal and value in arguments:
-        return value
-    if origin is dict and isinstance(value, Mapping):
-        return {_parse(arguments[0], k, where): _parse(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
-    if origin is tuple and isinstance(value, list) and (arguments[-1] is ... or len(value) == len(arguments)):
-        return tuple(_parse(arguments[0], item, where) for item in value)
-    if kind is Path and isinstance(value, str):
-        return Path(value).expanduser()
-    if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML 1.1 reads 1e-4, without a dot, as a string
-        except ValueError:
-            pass
-    elif kind in (int, str) and type(value) is kind:
-        return value
-    raise CnlrnError(f"{where} is {value!r}; expected {_words(kind)}")
-
-
-def _parse_dataclass(cls: type, value: object, where: str) -> object:
-    if not isinstance(value, Mapping):
-        raise CnlrnError(f"{where or 'the recipe'} is {value!r}; expected keys and values")
-    hints = typing.get_type_hints(cls)
-    prefix = f"{where}." if where else ""
-    for key in value:
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1, cutoff=0.5)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known here are {', '.join(hints)}"
-            raise CnlrnError(f"unknown key {prefix}{key} in the recipe; {hint}")
-    for required in dataclasses.fields(cls):
-        optional = required.default is not dataclasses.MISSING or required.default_factory is not dataclasses.MISSING
-        if not optional and required.name not in value:
-            raise CnlrnError(f"the recipe lacks {prefix}{required.name}")
-    return cls(**{key: _parse(hints[key], item, f"{prefix}{key}") for key, item in value.items()})
-
-
-def _parse_data(value: object, where: str) -> object:
-    if not isinstance(value, Mapping) or value.get("kind") not in _KINDS:
-        raise CnlrnError(f"{where}.kind must be one of {', '.join(_KINDS)}")
-    rest = {key: item for key, item in value.items() if key != "kind"}
-    return _parse_dataclass(_KINDS[value["kind"]], rest, where)
-
-
-def _words(kind: object) -> str:
-    if typing.get_origin(kind) is Literal:
-        return "one of " + ", ".join(typing.get_args(kind))
-    if typing.get_origin(kind) is tuple:
-        return "a list of numbers"
-    if typing.get_origin(kind) is dict:
-        return "keys and values"
-    return {int: "a whole number", float: "a number", str: "a word", Path: "a path"}.get(
-        typing.cast(type, kind), str(kind)
-    )
+    loss, adversarial = recipe.loss, recipe.adversarial
+    if not (recipe.perceptual or loss.l1 or loss.squared or loss.charbonnier or loss.gradient or loss.edge):
+        raise CnlrnError("the loss has no term; give one of loss.l1, loss.squared and so on a weight")
+    if recipe.perceptual and not recipe.perceptual.layers:
+        raise CnlrnError("perceptual.layers is empty; name layers and their weights, such as {conv5_4: 1.0}")
+    if adversarial and min(adversarial.steps, adversarial.width) < 1:
+        raise CnlrnError("adversarial.steps and adversarial.width must be at least 1")
+    if adversarial and adversarial.kind == "wgan-gp" and adversarial.discriminator != "patch":
+        raise CnlrnError("adversarial.kind wgan-gp needs the discriminator patch: others normalise over the batch")

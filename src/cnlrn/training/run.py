@@ -14,7 +14,9 @@ import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from cnlrn import networks
-from cnlrn.data.sources import PairFiles, PreparedPairs, SharpFolder, Source, match, reds
+from cnlrn.data.sets import match, open_set
+from cnlrn.data.shards import packed_pairs
+from cnlrn.data.sources import PairFiles, PreparedPairs, SharpFolder, Source
 from cnlrn.data.stream import Samples
 from cnlrn.degradation import SCALE
 from cnlrn.degradation import recipe as degradation_recipe
@@ -24,8 +26,7 @@ from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import load_checkpoint, read_checkpoint
 from cnlrn.training.module import CHECKPOINT, Training, read_state
 from cnlrn.training.progress import ProgressBar
-from cnlrn.training.recipe import PairsData, PreparedData, Recipe, RedsData, plain
-from cnlrn.training.validation import pairs
+from cnlrn.training.recipe import PackedData, PairsData, PreparedData, Recipe, RedsData, SetData, plain
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def train(recipe: Recipe, out: Path, init: Path | None = None, minutes: float = 
     `validation.csv`, TensorBoard's logs and `last.ckpt`. CnlrnError where data, weights or checkpoint do not fit.
     """
     module = prepare(recipe, out, minutes)
-    module.validation = {name: pairs(folder) for name, folder in recipe.validation.items()}
+    module.validation = {name: open_set(folder) for name, folder in recipe.validation.items()}
     out.mkdir(parents=True, exist_ok=True)
     if (out / CHECKPOINT).exists():
         _go_on(module, out)
@@ -104,7 +105,11 @@ def source(recipe: Recipe) -> Source:
     if isinstance(data, PairsData):
         return PairFiles(match(data.lr, data.hr), data.patch)
     if isinstance(data, RedsData):
-        return PairFiles(reds(data.folder), data.patch)
+        return PairFiles(open_set(f"reds:{data.folder}", "train").pairs, data.patch)
+    if isinstance(data, SetData):
+        return PairFiles(open_set(data.set, "train").pairs, data.patch)
+    if isinstance(data, PackedData):
+        return PairFiles(packed_pairs(data.file), data.patch)
     degradation = degradation_recipe(data.degradation)
     if isinstance(data, PreparedData):
         sharp = SharpFolder(data.folder, data.cache, degradation, data.patch + data.slack, data.texture)
