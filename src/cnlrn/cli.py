@@ -361,25 +361,101 @@ def train(
 
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder that holds blurry_x4/ and sharp/, matched by name.")],
+    data: Annotated[
+        str,
+        typer.Option(help="Folder that holds blurry_x4/ and sharp/, matched by name, or a set, e.g. gopro:FOLDER."),
+    ],
     model: Model = DEFAULT,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="psnr, ssim, psnr-y, ssim-y, niqe or st-lpips; repeatable. PSNR and SSIM if not given."),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
 ) -> None:
-    """Measure PSNR and SSIM of a model on pairs of pictures, by the paper's protocol."""
+    """Measure a model on pairs of pictures."""
     with _extra():
-        from cnlrn.evaluation.metrics import mean
+        from cnlrn.evaluation.metrics import metric as find_metric
         from cnlrn.evaluation.pairs import evaluate as evaluate_pairs
     from cnlrn.restorer import Restorer
 
+    metrics = [find_metric(name) for name in metric or ("psnr", "ssim")]
     rows = []
-    for name, score in evaluate_pairs(Restorer(model), data):
-        rows.append((name, score))
-        print(f"{name:40s} {score.psnr:.3f} dB  {score.ssim:.4f}")
-    average = mean([score for _, score in rows])
-    print(f"{f'mean of {len(rows)}':40s} {average.psnr:.3f} dB  {average.ssim:.4f}")
+    print(f"{'':40s}", *(f"{m.title:>12s}" for m in metrics))
+    for name, figures in evaluate_pairs(Restorer(model), data, metrics):
+        rows.append((name, figures))
+        print(f"{name:40s}", *(f"{figure:12.{m.digits}f}" for m, figure in zip(metrics, figures, strict=True)))
+    means = [sum(column) / len(rows) for column in zip(*(figures for _, figures in rows), strict=True)]
+    print(f"{f'mean of {len(rows)}':40s}", *(f"{mean:12.{m.digits}f}" for m, mean in zip(metrics, means, strict=True)))
     if csv is not None:
-        lines = ["name,psnr,ssim", *(f"{name},{score.psnr:.4f},{score.ssim:.5f}" for name, score in rows)]
+        lines = [",".join(["name", *(m.name for m in metrics)])]
+        lines += [",".join([name, *(f"{figure:.5f}" for figure in figures)]) for name, figures in rows]
         csv.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@app.command()
+def pack(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="PICTURES", help="Folder of sharp pictures; with --pairs a set, e.g. gopro:FOLDER."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The database to write, e.g. photos.lmdb.")],
+    pairs: Annotated[bool, typer.Option("--pairs", help="Pack the training pairs of a set.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Pack training pictures into one file, for sets too large for a folder."""
+    import logging
+
+    with _extra():
+        from cnlrn.data.sets import open_set
+        from cnlrn.data.shards import pack_pairs, pack_sharp
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if output.exists() and not overwrite:
+        raise CnlrnError(f"{output} exists; give --overwrite to replace it, or another name with -o")
+    count = pack_pairs(open_set(source, "train").pairs, output) if pairs else pack_sharp(Path(source), output)
+    print(f"{output}: {count} {'pairs' if pairs else 'pictures'}")
+
+
+@app.command()
+def benchmark(
+    suite: Annotated[Path, typer.Argument(metavar="SUITE", help="A benchmark suite, a YAML file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of results, runs/SUITE's name if not given; what is measured in it is kept."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Measure everything anew.")] = False,
+) -> None:
+    """Measure all systems of a suite on all its sets, and write a report with tables, charts and pictures."""
+    with _extra():
+        from cnlrn.evaluation import report
+        from cnlrn.evaluation.benchmark import load, run
+
+    plan = load(suite)
+    out = out or Path("runs") / suite.stem
+    with _benchmark_bar() as progress:
+        results = run(plan, out, overwrite=overwrite, progress=progress)
+    page = report.write(results, out)
+    print(report.markdown(results))
+    print(f"{page}: the report")
+    failed = sum(row.failed is not None for row in results.rows)
+    if failed:
+        print(f"cnlrn: {failed} of {len(results.rows)} rows failed; the same command tries them again", file=sys.stderr)
+        sys.exit(1)
+
+
+@contextmanager
+def _benchmark_bar() -> Iterator[Callable[[str, int, int], None] | None]:
+    """A progress bar on stderr, moved by what it yields; None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (progress.BarColumn(), progress.MofNCompleteColumn(), "pictures; now {task.description}")
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("what is there already", total=None)
+        yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
 
 
 @app.command()

@@ -4,9 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from cnlrn.data.sets import open_set
 from cnlrn.errors import CnlrnError
-from cnlrn.evaluation.metrics import score
-from cnlrn.evaluation.pairs import evaluate
+from cnlrn.evaluation.metrics import Score, metric, score
+from cnlrn.evaluation.pairs import aligned, evaluate
+
+METRICS = [metric("psnr"), metric("ssim")]
 
 
 class Repeating:
@@ -24,8 +27,42 @@ def test_pairs_are_restored_and_scored_by_name(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "blurry_x4" / "a.png"), lr)
     cv2.imwrite(str(tmp_path / "sharp" / "a.png"), sharp)
     restorer = Repeating()
-    assert list(evaluate(restorer, tmp_path)) == [("a", score(lr.repeat(4, 0).repeat(4, 1), sharp))]
+    expected = score(lr.repeat(4, 0).repeat(4, 1), sharp)
+    assert list(evaluate(restorer, tmp_path, METRICS)) == [("a", [expected.psnr, expected.ssim])]
 
     cv2.imwrite(str(tmp_path / "blurry_x4" / "a.png"), lr[:4])
     with pytest.raises(CnlrnError, match=r"a\.png"):
-        list(evaluate(restorer, tmp_path))
+        list(evaluate(restorer, tmp_path, METRICS))
+
+
+def noise(height: int, width: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_the_most_similar_of_several_sharp_pictures_counts_at_its_best_shift() -> None:
+    frames = [noise(64, 80, seed) for seed in range(3)]
+    restored = np.roll(frames[1], (5, -16), (0, 1))
+    inner, window = aligned(restored, iter(frames))
+    np.testing.assert_array_equal(inner, restored[16:-16, 16:-16])
+    np.testing.assert_array_equal(window, inner)
+    _, beyond = aligned(np.roll(frames[1], 17, 0), frames)
+    assert score(beyond, np.roll(frames[1], 17, 0)[16:-16, 16:-16]).psnr < 20
+
+
+def test_sharp_pictures_of_another_size_cannot_be_aligned() -> None:
+    with pytest.raises(CnlrnError, match="must be equal"):
+        aligned(noise(64, 80, 0), [noise(64, 80, 0), noise(64, 76, 0)])
+    with pytest.raises(CnlrnError, match="too small"):
+        aligned(noise(32, 80, 0), [noise(32, 80, 0)])
+
+
+def test_pictures_of_kohler_are_scored_against_all_frames_of_their_trajectory(tmp_path: Path) -> None:
+    frames = [noise(80, 96, seed).repeat(4, 0).repeat(4, 1)[:80, :96] for seed in range(3)]
+    for index, frame in enumerate(frames, 1):
+        cv2.imwrite(str(tmp_path / f"GroundTruth2_3_{index}.png"), frame[..., ::-1])
+    cv2.imwrite(str(tmp_path / "Blurry2_3.png"), np.roll(frames[2], 4, 0)[..., ::-1])
+    [(name, [psnr, ssim])] = evaluate(Repeating(), f"kohler:{tmp_path}", METRICS)
+    assert name == "Blurry2_3"
+    assert psnr > 20
+    restored = Repeating().restore(open_set(f"kohler:{tmp_path}").pairs[0].read()[0], 4)
+    assert Score(psnr, ssim) == score(*aligned(restored, frames))

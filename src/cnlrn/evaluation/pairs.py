@@ -1,25 +1,54 @@
-"""A model's scores on a folder of pairs: restored as a user would restore, measured by the paper's protocol."""
+"""A model's figures on a set of pairs, restored as a user would restore."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from cnlrn.data import pictures
-from cnlrn.data.sources import match
+import cv2
+import numpy as np
+
+from cnlrn.data.pictures import Byte
+from cnlrn.data.sets import open_set
+from cnlrn.degradation import SCALE
 from cnlrn.errors import CnlrnError
-from cnlrn.evaluation.metrics import Score, score
+from cnlrn.evaluation.metrics import Metric, check_sizes
 from cnlrn.restorer import Restorer
 
+REACH = 16
+"""How far `aligned` shifts, in pixels."""
 
-def evaluate(restorer: Restorer, folder: Path) -> Iterator[tuple[str, Score]]:
-    """Name and score of each pair in `folder`/blurry_x4 and `folder`/sharp, matched by name, restored x4.
 
-    CnlrnError where the folders do not match, a picture cannot be read, or sizes differ.
+def evaluate(restorer: Restorer, data: str | Path, metrics: Sequence[Metric]) -> Iterator[tuple[str, list[float]]]:
+    """Name and figures of each pair of a set, restored x4; `data` names the set as `cnlrn.data.sets.open_set` does.
+
+    Where a pair has several sharp pictures (Köhler's benchmark) the most similar one counts. CnlrnError where the set
+    does not fit, a picture cannot be read, or sizes differ.
     """
-    for lr_file, hr_file in match(folder / "blurry_x4", folder / "sharp"):
-        lr, hr = pictures.read(lr_file), pictures.read(hr_file)
-        if lr is None or hr is None:
-            raise CnlrnError(f"{lr_file if lr is None else hr_file} cannot be read as a picture")
+    for pair in open_set(data):
+        lr, sharp = pair.read()
         try:
-            yield hr_file.stem, score(restorer.restore(lr, 4), hr)
+            restored = restorer.restore(lr, SCALE)
+            compared = (restored, sharp) if len(pair.sharp) == 1 else aligned(restored, pair.references())
+            figures = [metric.function(*compared) for metric in metrics]
         except CnlrnError as error:
-            raise CnlrnError(f"{lr_file}: {error}") from error
+            raise CnlrnError(f"{pair.blurry}: {error}") from error
+        yield pair.name, figures
+
+
+def aligned(restored: Byte, frames: Iterable[Byte]) -> tuple[Byte, Byte]:
+    """A restored picture and the most similar of several sharp ones, shifted to fit, both without the rim.
+
+    All are uint8 HWC RGB of one size. The sharp pictures are those along the path of a shaken camera, any of which a
+    deblurred picture may show: the one of least squared difference, at its best shift, is taken (Köhler et al., ECCV
+    2012, who also fit the brightness; here a restored picture has to keep it). Shifts are whole pixels, 16 at most, and
+    the rim is as wide. CnlrnError where sizes differ or are below 33 pixels.
+    """
+    inner = np.ascontiguousarray(restored[REACH:-REACH, REACH:-REACH])
+    windows = (_window(frame, restored, inner) for frame in frames)
+    return inner, min(windows, key=lambda window: float(cv2.norm(inner, window, cv2.NORM_L2SQR)))
+
+
+def _window(frame: Byte, restored: Byte, inner: Byte) -> Byte:
+    check_sizes(restored, frame, 2 * REACH + 1)
+    distances = cv2.matchTemplate(frame, inner, cv2.TM_SQDIFF)
+    top, left = divmod(int(np.argmin(distances)), distances.shape[1])
+    return np.ascontiguousarray(frame[top:, left:][: inner.shape[0], : inner.shape[1]])

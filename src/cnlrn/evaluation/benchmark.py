@@ -1,0 +1,326 @@
+"""Benchmarks: every system of a suite on every set, measured picture by picture, and taken up again where it stopped.
+
+Each result is in results.jsonl, in the folder of the benchmark, as soon as it is there, under a key that changes with
+everything that decides it. How results are shown is in `cnlrn.evaluation.report`.
+"""
+
+import csv
+import json
+import re
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from cnlrn.data import pictures
+from cnlrn.data.pictures import Byte
+from cnlrn.data.sets import Pair, PairSet, open_set
+from cnlrn.errors import CnlrnError
+from cnlrn.evaluation import costs, systems
+from cnlrn.evaluation.costs import Costs
+from cnlrn.evaluation.metrics import Metric, metric
+from cnlrn.evaluation.pairs import aligned
+from cnlrn.evaluation.systems import Spec
+from cnlrn.evaluation.worker import Failure, Worker, started
+from cnlrn.files import replacing
+from cnlrn.yamlfile import Schema
+
+MEGABYTE = 2**20
+_LONGEST_NAME = 40  # letters; charts have room for so many
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is measured now, how many pictures are done with, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is compared, on what, and by which figures."""
+
+    sets: dict[str, str]
+    """Name -> folder that holds blurry_x4/ and sharp/, or another set as `cnlrn.data.sets.open_set` takes it."""
+    systems: dict[str, Spec]
+    metrics: tuple[str, ...] = ("psnr", "ssim")
+    """Names that `cnlrn.evaluation.metrics.metric` knows."""
+    threads: int | None = None
+    """CPU threads of each system; None is one a CPU."""
+    shown: int = 3
+    """Pictures of each set that the report shows, spread evenly over the set."""
+
+
+SCHEMA = Schema("suite", systems.KINDS)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was measured on one picture: figures by metric, seconds when warm, and the most bytes held so far."""
+
+    key: str
+    system: str
+    set: str
+    picture: str
+    scores: dict[str, float]
+    seconds: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system on a set: the mean of each figure over the pictures, the median of the seconds, the most memory.
+
+    Where `failed` tells why the system failed there are no figures.
+    """
+
+    system: str
+    set: str
+    scores: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    memory: int = 0
+    """Bytes."""
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture for the report: files of its blurry and sharp version, and system -> file and figures of its result."""
+
+    set: str
+    picture: str
+    blurry: Path
+    sharp: Path
+    restored: dict[str, tuple[Path, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a report tells; `rows` and `shown` are in the order of the suite's sets, and in these of its systems."""
+
+    suite: Suite
+    metrics: tuple[Metric, ...]
+    machine: dict[str, str]
+    costs: dict[str, Costs]
+    pairs: dict[str, int]
+    """Set -> how many pairs it has."""
+    rows: list[Row]
+    shown: list[Shown]
+
+
+def load(file: Path) -> Suite:
+    """Read a suite from a YAML file.
+
+    Raises:
+        CnlrnError: the file cannot be read, a key is unknown (the nearest known one is offered), missing or of the
+            wrong type, or a system or metric makes no sense.
+    """
+    suite = SCHEMA.parse(Suite, SCHEMA.tree(file))
+    for key in ("sets", "systems", "metrics"):
+        if not getattr(suite, key):
+            raise CnlrnError(f"the suite has no {key}; name at least one")
+    for key, least in (("threads", 1), ("shown", 0)):
+        value = getattr(suite, key)
+        if value is not None and value < least:
+            raise CnlrnError(f"{key} is {value}; it must be at least {least}")
+    for name in (*suite.sets, *suite.systems):
+        if len(name) > _LONGEST_NAME:
+            raise CnlrnError(f"the name {name} is longer than {_LONGEST_NAME} letters; choose a shorter one")
+    systems.plan(suite.systems)
+    for name in suite.metrics:
+        metric(name)
+    return suite
+
+
+def run(suite: Suite, out: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Results:
+    """Measure what is not in the folder `out` yet, which is made if need be, and sum up all.
+
+    A system that fails does not stop the others; the next run tries it again. A result is measured anew when its
+    system, a file of the system, its picture, the number of threads or the machine has changed, and with `overwrite`
+    always. Writes results.jsonl, results.csv (a line a picture), summary.csv (a line a system and set) and pictures/.
+
+    Raises:
+        CnlrnError: a set is not there or cannot be read, or `out` cannot be written.
+    """
+    sets = {name: open_set(spec) for name, spec in suite.sets.items()}
+    try:
+        bench = _Bench(suite, out, overwrite)
+        total, begun = len(bench.planned) * sum(map(len, sets.values())), 0
+        rows: list[Row] = []
+        records: list[Record] = []
+        shown: list[Shown] = []
+        for set_name, pairs in sets.items():
+            for system in bench.planned:
+                found: list[Record] = []
+                failed = None
+                tell = partial(progress or _silent, f"{system} on {set_name}")
+                tell(begun, total)
+                try:
+                    for record in bench.measure(system, set_name, pairs):
+                        found.append(record)
+                        tell(begun + len(found), total)
+                except Failure as failure:
+                    failed = str(failure)
+                begun += len(pairs)
+                rows.append(_row(system, set_name, suite.metrics, found, failed))
+                records += found
+            whole = {row.system for row in rows if row.set == set_name and row.failed is None}
+            shown += bench.shown(set_name, pairs, [r for r in records if r.set == set_name and r.system in whole])
+        counts = {name: len(pairs) for name, pairs in sets.items()}
+        results = Results(suite, bench.metrics, bench.machine, bench.costs, counts, rows, shown)
+        _write_tables(results, records, out)
+    except OSError as error:
+        raise CnlrnError(f"cannot read or write {error.filename or out} ({error.strerror})") from error
+    return results
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+class _Bench:
+    """What all measurements of a run share: systems, figures, machine, and the results that are there already."""
+
+    def __init__(self, suite: Suite, out: Path, overwrite: bool) -> None:
+        self.count = suite.shown
+        self.threads = suite.threads or costs.cores()
+        self.machine = costs.machine(self.threads)
+        self.metrics = tuple(metric(name) for name in suite.metrics)
+        self.planned = systems.plan(suite.systems)
+        self.costs = {name: costs.of(steps) for name, steps in self.planned.items()}
+        self.journal = _Journal(out / "results.jsonl", overwrite)
+        self.folder = out / "pictures"
+
+    def measure(self, system: str, set_name: str, pairs: PairSet) -> Iterator[Record]:
+        """A record of each pair in turn, measured where it is not in the journal; Failure where the system fails."""
+        steps = self.planned[system]
+        try:
+            identity = systems.fingerprint(steps)
+        except CnlrnError as error:
+            raise Failure(str(error)) from error
+        kept = {pair.name for pair in self._kept(pairs)}
+        with ExitStack() as stack:
+            worker: Worker | None = None
+            for pair in pairs:
+                key = pictures.key([pair.blurry, *pair.sharp], pair.full_size, identity, self.machine)
+                file = self._file(set_name, pair.name, f"{system}-{key}") if pair.name in kept else None
+                record = self.journal.get(key, self.metrics)
+                if record is None or (file and not file.exists()):
+                    lr, sharp = pair.read()
+                    if worker is None:
+                        worker = stack.enter_context(started(steps, self.threads))
+                        worker.restore(lr)  # the first time is slower than those after it
+                    restored = worker.restore(lr)
+                    scores = _scores(self.metrics, pair, restored.picture, sharp)
+                    if file is not None:
+                        _save(restored.picture, file)
+                    record = Record(key, system, set_name, pair.name, scores, restored.seconds, restored.memory)
+                    self.journal.add(record)
+                yield replace(record, system=system, set=set_name, picture=pair.name)
+
+    def shown(self, set_name: str, pairs: PairSet, records: Iterable[Record]) -> list[Shown]:
+        """The pictures of a set for the report, with the results in `records`."""
+        shown = []
+        for pair in self._kept(pairs):
+            lr, sharp = pair.read()
+            blurry_file, sharp_file = (self._file(set_name, pair.name, name) for name in ("blurry", "sharp"))
+            _save(lr, blurry_file)
+            _save(sharp, sharp_file)
+            restored = {
+                record.system: (self._file(set_name, pair.name, f"{record.system}-{record.key}"), record.scores)
+                for record in records
+                if record.picture == pair.name
+            }
+            shown.append(Shown(set_name, pair.name, blurry_file, sharp_file, restored))
+        return shown
+
+    def _kept(self, pairs: PairSet) -> list[Pair]:
+        """The pairs whose pictures are shown, spread evenly over the set."""
+        count = min(self.count, len(pairs))
+        return [pairs.pairs[int((index + 0.5) * len(pairs) / count)] for index in range(count)]
+
+    def _file(self, *names: str) -> Path:
+        *folders, name = (re.sub(r"[^\w.+-]+", "_", name) for name in names)
+        return self.folder.joinpath(*folders, f"{name}.png")
+
+
+class _Journal:
+    """Records in a file, a JSON object a line; a line that an interruption cut off does not count."""
+
+    def __init__(self, file: Path, overwrite: bool) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            file.unlink(missing_ok=True)
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        self._records: dict[str, Record] = {}
+        for line in text.splitlines():
+            try:
+                record = Record(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+            self._records[record.key] = record
+        self._file = file
+        self._start = "" if text.endswith("\n") or not text else "\n"
+
+    def get(self, key: str, metrics: Iterable[Metric]) -> Record | None:
+        """The record with this key, if it has all these figures."""
+        record = self._records.get(key)
+        return record if record and all(metric.name in record.scores for metric in metrics) else None
+
+    def add(self, record: Record) -> None:
+        """Append a record to the file; one of the same key does not count any more."""
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(f"{self._start}{json.dumps(asdict(record))}\n")
+        self._start = ""
+        self._records[record.key] = record
+
+
+def _scores(metrics: Iterable[Metric], pair: Pair, restored: Byte, sharp: Byte) -> dict[str, float]:
+    try:
+        compared = (restored, sharp) if len(pair.sharp) == 1 else aligned(restored, pair.references())
+        return {metric.name: metric.function(*compared) for metric in metrics}
+    except CnlrnError as error:
+        raise Failure(f"{pair.name}: {error}") from error
+
+
+def _save(picture: Byte, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    data = cv2.imencode(".png", picture[..., ::-1])[1]
+    with replacing(file) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _row(system: str, set_name: str, metrics: Iterable[str], records: Sequence[Record], failed: str | None) -> Row:
+    if failed is not None:
+        return Row(system, set_name, failed=failed)
+    scores = {name: statistics.fmean(record.scores[name] for record in records) for name in metrics}
+    seconds = statistics.median(record.seconds for record in records)
+    return Row(system, set_name, scores, seconds, max(record.memory for record in records))
+
+
+def _write_tables(results: Results, records: Iterable[Record], out: Path) -> None:
+    """results.csv: a line a picture. summary.csv: a line a system and set, with the reason where it failed."""
+    names = [metric.name for metric in results.metrics]
+    heads = ["set", "system", "picture", *names, "seconds", "memory_mb"]
+    lines: list[list[object]] = [
+        [r.set, r.system, r.picture, *(r.scores[name] for name in names), r.seconds, _megabytes(r.memory)]
+        for r in records
+    ]
+    _write_csv(out / "results.csv", heads, lines)
+    heads = ["set", "system", *names, "seconds", "memory_mb", "parameters", "macs_per_lr_pixel", "failed"]
+    lines = []
+    for row in results.rows:
+        cost = results.costs[row.system]
+        measured: list[object] = [*(row.scores.get(name) for name in names), row.seconds, _megabytes(row.memory)]
+        figures = measured if row.failed is None else [None] * len(measured)
+        lines.append([row.set, row.system, *figures, cost.parameters, cost.macs, row.failed])
+    _write_csv(out / "summary.csv", heads, lines)
+
+
+def _megabytes(size: int) -> float:
+    return round(size / MEGABYTE, 1)
+
+
+def _write_csv(file: Path, heads: list[str], lines: list[list[object]]) -> None:
+    with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([heads, *lines])

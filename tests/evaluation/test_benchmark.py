@@ -1,0 +1,218 @@
+import csv
+import json
+import re
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from cnlrn.data.pictures import read
+from cnlrn.degradation.resize import bicubic
+from cnlrn.errors import CnlrnError
+from cnlrn.evaluation.benchmark import SCHEMA, Record, Results, Suite, load, run
+from cnlrn.evaluation.metrics import score
+from cnlrn.evaluation.systems import Bicubic, Chain, Command, Model, Network
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+LOGGING = """
+import sys
+from PIL import Image
+log, source, target = sys.argv[1:]
+with open(log, "a") as stream:
+    stream.write("x")
+picture = Image.open(source)
+picture.resize((4 * picture.width, 4 * picture.height), Image.Resampling.NEAREST).save(target)
+"""
+
+
+class Tool:
+    """A command that repeats pixels and counts how often it runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log, self.script = folder / "log", folder / "tool.py"
+        self.script.write_text(LOGGING)
+        words = [sys.executable, str(self.script), str(folder / "log"), "{input}", "{output}"]
+        self.spec = Command(shlex.join(words))
+
+    def calls(self) -> int:
+        """How often it ran since the last time it was asked."""
+        calls = self.log.stat().st_size if self.log.exists() else 0
+        self.log.unlink(missing_ok=True)
+        return calls
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Tool:
+    return Tool(tmp_path)
+
+
+@pytest.fixture
+def suite(pairs: Path, tool: Tool) -> Suite:
+    return Suite({"mine": str(pairs)}, {"tool": tool.spec}, threads=1, shown=1)
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_all_systems_are_measured_and_one_that_fails_stops_nothing(suite: Suite, pairs: Path, tmp_path: Path) -> None:
+    systems = {"broken": Command("false {input} {output}"), "absent": Network("srcnn-s", tmp_path / "w.safetensors")}
+    seen: list[tuple[str, int, int]] = []
+    out = tmp_path / "out"
+    results = run(
+        replace(suite, systems={**systems, "cubic": Bicubic()}), out, progress=lambda *what: seen.append(what)
+    )
+
+    failed = {row.system: row.failed for row in results.rows}
+    assert failed["broken"] == "false ended with code 1: no message"
+    assert "w.safetensors cannot be read" in (failed["absent"] or "")
+    assert failed["cubic"] is None
+    assert seen[:2] == [("broken on mine", 0, 6), ("absent on mine", 2, 6)]
+    assert seen[2:] == [("cubic on mine", done, 6) for done in (4, 5, 6)]
+
+    lr, sharp = (read(pairs / place / "one.png") for place in ("blurry_x4", "sharp"))
+    enlarged = np.clip(np.rint(bicubic(lr, 4)), 0, 255).astype(np.uint8)
+    one, two = rows(out / "results.csv")
+    assert (one["set"], one["system"], one["picture"], two["picture"]) == ("mine", "cubic", "one", "two")
+    assert float(one["psnr"]) == pytest.approx(score(enlarged, sharp).psnr)
+    assert float(one["ssim"]) == pytest.approx(score(enlarged, sharp).ssim)
+
+    *_, row = rows(out / "summary.csv")
+    assert float(row["psnr"]) == pytest.approx((float(one["psnr"]) + float(two["psnr"])) / 2)
+    assert float(row["seconds"]) == pytest.approx((float(one["seconds"]) + float(two["seconds"])) / 2)
+    assert (row["system"], row["parameters"], row["failed"]) == ("cubic", "0", "")
+    assert float(row["memory_mb"]) > 10
+
+    (shown,) = results.shown
+    assert shown.picture == "two"
+    np.testing.assert_array_equal(read(shown.blurry), read(pairs / "blurry_x4" / "two.png"))
+    np.testing.assert_array_equal(read(shown.sharp), read(pairs / "sharp" / "two.png"))
+    assert list(shown.restored) == ["cubic"]
+    file, scores = shown.restored["cubic"]
+    assert scores["psnr"] == pytest.approx(score(read(file), read(shown.sharp)).psnr)
+
+
+def test_a_second_run_measures_only_what_is_missing_or_has_changed(
+    suite: Suite, pairs: Path, tool: Tool, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = run(suite, out)
+    assert tool.calls() == 3  # one to warm up
+    again = run(suite, out)
+    assert tool.calls() == 0
+    assert again == first
+
+    lines = (out / "results.jsonl").read_text().splitlines()
+    (out / "results.jsonl").write_text(lines[0] + "\n" + lines[1][:40])  # as an interruption leaves it
+    assert len(run(suite, out).rows) == 1
+    assert tool.calls() == 2
+    assert run(suite, out) != first
+    assert tool.calls() == 0
+
+    cv2.imwrite(str(pairs / "blurry_x4" / "one.png"), np.zeros((24, 32, 3), np.uint8))
+    run(suite, out)
+    assert tool.calls() == 2
+    tool.script.write_text(LOGGING + "# changed\n")
+    run(suite, out)
+    assert tool.calls() == 3
+    run(replace(suite, threads=2), out)
+    assert tool.calls() == 3
+    run(replace(suite, shown=2), out)
+    assert tool.calls() == 2  # the picture that was not kept
+    run(suite, out, overwrite=True)
+    assert tool.calls() == 3
+
+
+def test_an_interrupted_run_has_kept_what_it_measured(suite: Suite, tool: Tool, tmp_path: Path) -> None:
+    def interrupt(what: str, done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(suite, tmp_path / "out", progress=interrupt)
+    assert tool.calls() == 2
+    (line,) = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert Record(**json.loads(line)).picture == "one"
+    run(suite, tmp_path / "out")
+    assert tool.calls() == 2
+
+
+def test_a_failed_system_is_tried_again(suite: Suite, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    flagged = Command(f"sh -c 'test -e {flag} && cp {tmp_path}/four.png $2' sh {{input}} {{output}}")
+    cv2.imwrite(str(tmp_path / "four.png"), np.zeros((96, 128, 3), np.uint8))
+    suite = replace(suite, systems={"flagged": flagged})
+    assert (run(suite, tmp_path / "out").rows[0].failed or "").startswith("sh ended with code 1")
+    flag.touch()
+    assert run(suite, tmp_path / "out").rows[0].failed is None
+
+
+def test_a_figure_that_cannot_be_had_fails_the_system_and_an_unreadable_set_the_run(
+    suite: Suite, pairs: Path, tmp_path: Path
+) -> None:
+    def result(metrics: tuple[str, ...]) -> Results:
+        return run(replace(suite, systems={"cubic": Bicubic()}, metrics=metrics), tmp_path / "out")
+
+    assert "one: a picture of 128x96 is too small" in (result(("psnr-y:60",)).rows[0].failed or "")
+    (pairs / "sharp" / "one.png").write_bytes(b"no picture")
+    with pytest.raises(CnlrnError, match=r"one\.png cannot be read as a picture"):
+        result(("psnr",))
+
+
+def test_a_folder_that_cannot_be_written_is_named(suite: Suite, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CnlrnError, match=r"cannot read or write .*file"):
+        run(suite, tmp_path / "file")
+
+
+MINIMAL = "sets: {mine: pairs}\nsystems: {cubic: {kind: bicubic}}\n"
+
+
+def loaded(tmp_path: Path, text: str) -> Suite:
+    (tmp_path / "suite.yaml").write_text(text)
+    return load(tmp_path / "suite.yaml")
+
+
+def test_the_shipped_suite_is_valid_and_its_examples_too(tmp_path: Path) -> None:
+    text = (CONFIGS / "benchmark.yaml").read_text(encoding="utf-8")
+    suite = load(CONFIGS / "benchmark.yaml")
+    assert {type(spec) for spec in suite.systems.values()} == {Bicubic, Model, Chain}
+    whole = loaded(tmp_path, re.sub(r"^  # (.*: \{)", r"  \1", text, flags=re.MULTILINE))
+    assert {type(spec) for spec in whole.systems.values()} == set(SCHEMA.kinds.values())
+
+
+def test_a_suite_written_out_reads_back_equal(tmp_path: Path) -> None:
+    suite = load(CONFIGS / "benchmark.yaml")
+    assert loaded(tmp_path, yaml.safe_dump(SCHEMA.plain(suite))) == suite
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MINIMAL + "metricz: [psnr]", "unknown key metricz in the suite; did you mean metrics"),
+        (MINIMAL + "metrics: [psmr]", 'did you mean "psnr"'),
+        (MINIMAL + "metrics: psnr", "metrics is 'psnr'; expected a list of words"),
+        (MINIMAL + "metrics: []", "the suite has no metrics"),
+        (MINIMAL + "threads: 0", "threads is 0; it must be at least 1"),
+        (MINIMAL + "shown: -1", "shown is -1; it must be at least 0"),
+        ("sets: {mine: pairs}", "the suite lacks systems"),
+        ("sets: {}\nsystems: {cubic: {kind: bicubic}}", "the suite has no sets"),
+        ("sets: {mine: pairs}\nsystems: {a: {modle: cnlrn-s}}", "did you mean systems.a.model"),
+        ("sets: {mine: pairs}\nsystems: {a: {kind: nearest}}", "systems.a.kind must be one of bicubic, model"),
+        ("sets: {mine: pairs}\nsystems: {a: bicubic}", "systems.a is 'bicubic'; expected keys and values"),
+        ("sets: {mine: pairs}\nsystems: {a: {network: rcan-s}}", "the suite lacks systems.a.weights"),
+        ("sets: {mine: pairs}\nsystems: {a: {network: rcan-s, weight: w}}", "did you mean systems.a.weights"),
+        ("sets: {mine: pairs}\nsystems: {a: {command: x, timeout: soon}}", "systems.a.timeout is 'soon'"),
+        ("sets: {mine: pairs}\nsystems: {a: {chain: 'deblur:b'}}", "there is no system 'b'"),
+        (f"sets: {{mine: pairs}}\nsystems: {{{'a' * 41}: {{kind: bicubic}}}}", "longer than 40 letters"),
+    ],
+)
+def test_a_wrong_key_or_value_in_a_suite_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(CnlrnError, match=message):
+        loaded(tmp_path, text)
