@@ -41,9 +41,9 @@ def make(folder: Path) -> dict[str, float]:
     from torch import nn
 
     from cnlrn import networks
+    from cnlrn.networks.macs import macs_per_pixel
     from cnlrn.onnxfile import keep_output
     from cnlrn.training.export import export
-    from cnlrn.training.profiling import macs_per_pixel
 
     class Largest(nn.Module):
         def __init__(self, network: nn.Module) -> None:

@@ -261,7 +261,7 @@ def networks() -> None:
         import torch
 
         from cnlrn.networks import build, presets
-        from cnlrn.training.profiling import macs_per_pixel
+        from cnlrn.networks.macs import macs_per_pixel
 
     for name in presets():
         with torch.device("meta"):
@@ -410,8 +410,7 @@ def pack(
         from cnlrn.data.shards import pack_pairs, pack_sharp
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if output.exists() and not overwrite:
-        raise CnlrnError(f"{output} exists; give --overwrite to replace it, or another name with -o")
+    _refuse_existing(output, overwrite)
     count = pack_pairs(open_set(source, "train").pairs, output) if pairs else pack_sharp(Path(source), output)
     print(f"{output}: {count} {'pairs' if pairs else 'pictures'}")
 
@@ -485,6 +484,10 @@ def _check_output(output: Path, overwrite: bool) -> None:
     """Find out before any work whether a picture may and can be written to `output`."""
     from cnlrn.pictures import check_target
 
+    _refuse_existing(output, overwrite)
+    check_target(output)
+
+
+def _refuse_existing(output: Path, overwrite: bool) -> None:
     if output.exists() and not overwrite:
         raise CnlrnError(f"{output} exists; give --overwrite to replace it, or another name with -o")
-    check_target(output)

@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -139,6 +140,8 @@ class _Format:
     largest_side: int
     options: dict[str, Any]
     alpha: bool = True
+    large: int = sys.maxsize  # bytes of samples beyond which large_options are needed
+    large_options: dict[str, Any] = field(default_factory=dict)
 
     def check_size(self, width: int, height: int) -> None:
         """Find out before any work whether the format can hold so many pixels; CnlrnError if not."""
@@ -150,24 +153,33 @@ class _Format:
 
     def options_for(self, image: Any) -> dict[str, Any]:
         """`options`, and what large pictures need besides."""
-        samples = image.width * image.height * image.bands
-        if self is _TIFF and samples * np.dtype(_DTYPES[image.format]).itemsize > _CLASSIC_TIFF:
-            return self.options | {"bigtiff": True}
-        if self.saver == "webpsave" and samples > _LARGE_WEBP:
-            return self.options | {"smart_subsample": False, "effort": 2}
-        return self.options
+        size = image.width * image.height * image.bands * np.dtype(_DTYPES[image.format]).itemsize
+        return self.options | (self.large_options if size > self.large else {})
 
 
 _LARGEST_SIDE = 100_000_000  # libvips' own limit
-_CLASSIC_TIFF = 2**32 - 2**24  # bytes of samples; offsets have 32 bits, and compression may not gain anything
-_LARGE_WEBP = 2**26  # samples; beyond, libwebp is asked for what takes 6 bytes a pixel instead of 20
 _JPEG = _Format("jpegsave", ("uchar",), 65500, {"Q": 95}, alpha=False)
-_TIFF = _Format("tiffsave", ("uchar", "ushort", "float"), _LARGEST_SIDE, {"compression": "deflate"})
+_TIFF = _Format(
+    "tiffsave",
+    ("uchar", "ushort", "float"),
+    _LARGEST_SIDE,
+    {"compression": "deflate"},
+    large=2**32 - 2**24,  # classic offsets have 32 bits, and compression may not gain anything
+    large_options={"bigtiff": True},
+)
+_WEBP = _Format(
+    "webpsave",
+    ("uchar",),
+    16383,
+    {"Q": 95, "smart_subsample": True},
+    large=2**26,  # or libwebp takes 20 bytes a pixel instead of 6
+    large_options={"smart_subsample": False, "effort": 2},
+)
 _FORMATS = {
     ".png": _Format("pngsave", ("uchar", "ushort"), _LARGEST_SIDE, {"compression": 3, "filter": "paeth"}),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
-    ".webp": _Format("webpsave", ("uchar",), 16383, {"Q": 95, "smart_subsample": True}),
+    ".webp": _WEBP,
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".avif": _Format("heifsave", ("uchar", "ushort"), 16384, {"Q": 90, "compression": "av1", "effort": 2}),

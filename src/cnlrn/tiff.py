@@ -159,6 +159,5 @@ def _told(given: Exif) -> Exif:
     for place in (_EXIF, _GPS):
         part = {tag: value for tag, value in given.get_ifd(place).items() if tag != _INTEROPERABILITY}
         if part:
-            told.get_ifd(place).update(part)
             told[place] = part
     return told

@@ -21,7 +21,7 @@ from cnlrn.evaluation.worker import Failure, started
 from cnlrn.networks import kernelgan
 from cnlrn.networks.base import restore
 from cnlrn.networks.checkpoints import load_checkpoint, save_weights
-from cnlrn.training.profiling import macs_per_pixel
+from cnlrn.networks.macs import macs_per_pixel
 
 LR = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 REPEAT = """

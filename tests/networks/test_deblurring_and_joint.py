@@ -13,11 +13,11 @@ from cnlrn.networks.deblurgan import DEBLURGAN_S, DeblurGAN, DeblurGANPreset
 from cnlrn.networks.deblurganv2 import DEBLURGANV2_S, DeblurGANv2, DeblurGANv2Preset, InvertedResidual
 from cnlrn.networks.eddsrn import EDDSRN, EDDSRN_S, EDDSRNPreset
 from cnlrn.networks.gfn import GFN, GFN_S, GFNPreset
+from cnlrn.networks.macs import macs_per_pixel
 from cnlrn.networks.mprnet import MPRNET_S, MPRNet, MPRNetPreset
 from cnlrn.networks.pssnsc import PSSNSC, PSSNSC_S, NestedSkips, PSSNSCPreset
 from cnlrn.networks.scgan import SCGAN, SCGAN_S, SCGANPreset
 from cnlrn.networks.srn import SRN, SRN_S, ConvLSTM, SRNPreset
-from cnlrn.training.profiling import macs_per_pixel
 
 COMPACT: dict[type[RestorationNetwork], Any] = {
     DeblurGAN: DEBLURGAN_S,

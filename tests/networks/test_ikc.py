@@ -10,7 +10,7 @@ from torch import nn
 
 from cnlrn.errors import CnlrnError
 from cnlrn.networks.ikc import CODE, IKC, IKC_S, KERNEL, IKCPreset, Transform
-from cnlrn.training.profiling import macs_per_pixel
+from cnlrn.networks.macs import macs_per_pixel
 
 SMALL = IKCPreset(width=4, transform_width=3, blocks=2, output_kernel=3, estimator_width=3, iterations=3)
 

@@ -14,13 +14,13 @@ from cnlrn.networks.blocks import Bicubic, MeanShift
 from cnlrn.networks.dbpn import DBPN, DBPN_S, DBPNPreset
 from cnlrn.networks.edsr import EDSR, EDSR_L, EDSR_S, EDSRPreset
 from cnlrn.networks.lapsrn import LAPSRN_S, LapSRN, LapSRNPreset
+from cnlrn.networks.macs import macs_per_pixel
 from cnlrn.networks.rcan import RCAN, RCAN_S, RCANPreset
 from cnlrn.networks.rdn import RDN, RDN_S, RDNPreset
 from cnlrn.networks.rrdbnet import RRDBNET_S, RRDBNet, RRDBNetPreset
 from cnlrn.networks.srcnn import SRCNN, SRCNN_S, SRCNNPreset
 from cnlrn.networks.srresnet import SRRESNET_S, SRResNet, SRResNetPreset
 from cnlrn.networks.vdsr import VDSR, VDSR_S, VDSRPreset
-from cnlrn.training.profiling import macs_per_pixel
 
 COMPACT: dict[type[RestorationNetwork], Any] = {
     SRCNN: SRCNN_S,

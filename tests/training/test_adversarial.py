@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from cnlrn.networks.discriminators import Discriminator
-from cnlrn.training.adversarial import Adversary, Kind, discriminator_loss, gradient_penalty, network_loss
-from cnlrn.training.recipe import Adversarial
+from cnlrn.training.adversarial import Adversary, discriminator_loss, gradient_penalty, network_loss
+from cnlrn.training.recipe import Adversarial, AdversarialKind
 
-KINDS: list[Kind] = ["vanilla", "lsgan", "wgan-gp", "relativistic", "relativistic-lsgan"]
+KINDS: list[AdversarialKind] = ["vanilla", "lsgan", "wgan-gp", "relativistic", "relativistic-lsgan"]
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -17,7 +17,7 @@ def alone(value: Tensor) -> Tensor:
     return value
 
 
-def adversary(kind: Kind = "vanilla", discriminator: str = "patch", **settings: float) -> Adversary:
+def adversary(kind: AdversarialKind = "vanilla", discriminator: str = "patch", **settings: float) -> Adversary:
     torch.manual_seed(0)
     return Adversary(Adversarial(kind, discriminator, 0.5, lr=1e-3, width=4, **settings), (0.5, 0.9))
 
@@ -29,7 +29,7 @@ def pictures() -> tuple[Tensor, Tensor]:
 
 
 @each_kind
-def test_both_sides_losses_fall_where_each_wins(kind: Kind) -> None:
+def test_both_sides_losses_fall_where_each_wins(kind: AdversarialKind) -> None:
     high, low = torch.tensor([2.0, 1.5]), torch.tensor([-2.0, -1.0])
     assert discriminator_loss(kind, high, low) < discriminator_loss(kind, low, high)
     assert network_loss(kind, low, high) < network_loss(kind, high, low)
@@ -63,7 +63,7 @@ def test_the_gradient_penalty_asks_for_slopes_of_one(slope: float, penalty: floa
 
 
 @each_kind
-def test_a_discriminator_learns_to_tell_and_the_networks_gradient_fools_it(kind: Kind) -> None:
+def test_a_discriminator_learns_to_tell_and_the_networks_gradient_fools_it(kind: AdversarialKind) -> None:
     judge, (restored, sharp) = adversary(kind, "patch"), pictures()
     for _ in range(30):
         judge.learn(restored, sharp, 1e-3, alone)

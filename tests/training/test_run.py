@@ -25,8 +25,9 @@ from cnlrn.errors import CnlrnError
 from cnlrn.networks.checkpoints import save_weights
 from cnlrn.networks.cnlrn import CNLRN, CNLRNPreset, DeblurringPretraining
 from cnlrn.networks.compact import CompactCNLRN
+from cnlrn.networks.macs import macs_per_pixel
 from cnlrn.training.module import Training, reduced
-from cnlrn.training.profiling import macs_per_pixel, profile
+from cnlrn.training.profiling import profile
 from cnlrn.training.recipe import PackedData, Recipe, SetData, load
 from cnlrn.training.run import fit, initialise, prepare, source, train
 

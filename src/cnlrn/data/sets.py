@@ -229,14 +229,30 @@ class Published:
     """How many pairs the published splits have."""
 
 
-_REALBLUR = (
-    "the RealBlur archive on the page of POSTECH's Computer Graphics Lab on \"Real-World Blur Dataset for Learning and "
-    'Benchmarking Deblurring Algorithms" (Rim et al., ECCV 2020)'
-)
-_GOPRO = (
-    "GOPRO_Large on Seungjun Nah's page of the GOPRO dataset (Nah et al., Deep Multi-scale Convolutional Neural "
-    "Network for Dynamic Scene Deblurring, CVPR 2017)"
-)
+def _gopro_set(blurry: str) -> Published:
+    """GOPRO_Large with one of its two folders of blurry pictures."""
+    return Published(
+        "GOPRO_Large",
+        f"test/GOPR0384_11_00/{blurry}/000001.png and .../sharp/000001.png, and so with train",
+        "GOPRO_Large on Seungjun Nah's page of the GOPRO dataset (Nah et al., Deep Multi-scale Convolutional Neural "
+        "Network for Dynamic Scene Deblurring, CVPR 2017)",
+        partial(_gopro, blurry=blurry),
+        {"train": 2103, "test": 1111},
+    )
+
+
+def _realblur_set(kind: Literal["J", "R"]) -> Published:
+    """RealBlur from the camera's JPEG files or from raw ones."""
+    return Published(
+        "RealBlur",
+        f"RealBlur_{kind}_test_list.txt and the pictures that it lists, .../scene005/gt/gt_1.png and "
+        ".../blur/blur_1.png",
+        "the RealBlur archive on the page of POSTECH's Computer Graphics Lab on \"Real-World Blur Dataset for Learning "
+        'and Benchmarking Deblurring Algorithms" (Rim et al., ECCV 2020)',
+        partial(_realblur, kind=kind),
+        {"train": 3758, "test": 980},
+    )
+
 
 SETS: Mapping[str, Published] = {
     "reds": Published(
@@ -246,20 +262,8 @@ SETS: Mapping[str, Published] = {
         _reds,
         {"train": 24000, "test": 300},
     ),
-    "gopro": Published(
-        "GOPRO_Large",
-        "test/GOPR0384_11_00/blur_gamma/000001.png and .../sharp/000001.png, and so with train",
-        _GOPRO,
-        partial(_gopro, blurry="blur_gamma"),
-        {"train": 2103, "test": 1111},
-    ),
-    "gopro-linear": Published(
-        "GOPRO_Large",
-        "test/GOPR0384_11_00/blur/000001.png and .../sharp/000001.png, and so with train",
-        _GOPRO,
-        partial(_gopro, blurry="blur"),
-        {"train": 2103, "test": 1111},
-    ),
+    "gopro": _gopro_set("blur_gamma"),
+    "gopro-linear": _gopro_set("blur"),
     "dvd": Published(
         "DeepVideoDeblurring_Dataset",
         "quantitative_datasets/IMG_0003/input/00000.jpg and .../GT/00000.jpg",
@@ -268,20 +272,8 @@ SETS: Mapping[str, Published] = {
         _dvd,
         {"train": 5708, "test": 1000},
     ),
-    "realblur-j": Published(
-        "RealBlur",
-        "RealBlur_J_test_list.txt and the pictures that it lists, .../scene005/gt/gt_1.png and .../blur/blur_1.png",
-        _REALBLUR,
-        partial(_realblur, kind="J"),
-        {"train": 3758, "test": 980},
-    ),
-    "realblur-r": Published(
-        "RealBlur",
-        "RealBlur_R_test_list.txt and the pictures that it lists, .../scene005/gt/gt_1.png and .../blur/blur_1.png",
-        _REALBLUR,
-        partial(_realblur, kind="R"),
-        {"train": 3758, "test": 980},
-    ),
+    "realblur-j": _realblur_set("J"),
+    "realblur-r": _realblur_set("R"),
     "kohler": Published(
         "Köhler's benchmark",
         "Blurry1_1.png to Blurry4_12.png and GroundTruth1_1_1.png and so on, in any subfolders",

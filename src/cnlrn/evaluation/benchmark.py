@@ -23,7 +23,7 @@ from cnlrn.errors import CnlrnError
 from cnlrn.evaluation import costs, systems
 from cnlrn.evaluation.costs import Costs
 from cnlrn.evaluation.metrics import Metric, metric
-from cnlrn.evaluation.pairs import aligned
+from cnlrn.evaluation.pairs import compared
 from cnlrn.evaluation.systems import Spec
 from cnlrn.evaluation.worker import Failure, Worker, started
 from cnlrn.files import replacing
@@ -277,8 +277,8 @@ class _Journal:
 
 def _scores(metrics: Iterable[Metric], pair: Pair, restored: Byte, sharp: Byte) -> dict[str, float]:
     try:
-        compared = (restored, sharp) if len(pair.sharp) == 1 else aligned(restored, pair.references())
-        return {metric.name: metric.function(*compared) for metric in metrics}
+        both = compared(pair, restored, sharp)
+        return {metric.name: metric.function(*both) for metric in metrics}
     except CnlrnError as error:
         raise Failure(f"{pair.name}: {error}") from error
 

@@ -18,7 +18,7 @@ from cnlrn import networks, onnxfile
 from cnlrn.evaluation.systems import SCALE, Bicubic, Command, KernelGAN, Model, Network, Step, Steps
 from cnlrn.models import find
 from cnlrn.networks.base import RestorationNetwork
-from cnlrn.training.profiling import macs_per_pixel
+from cnlrn.networks.macs import macs_per_pixel
 
 _LIBRARIES = ("cnlrn", "numpy", "onnxruntime", "torch")
 

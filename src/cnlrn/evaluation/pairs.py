@@ -1,13 +1,13 @@
 """A model's figures on a set of pairs, restored as a user would restore."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from cnlrn.data.pictures import Byte
-from cnlrn.data.sets import open_set
+from cnlrn.data.sets import Pair, open_set
 from cnlrn.degradation import SCALE
 from cnlrn.errors import CnlrnError
 from cnlrn.evaluation.metrics import Metric, check_sizes
@@ -26,12 +26,21 @@ def evaluate(restorer: Restorer, data: str | Path, metrics: Sequence[Metric]) ->
     for pair in open_set(data):
         lr, sharp = pair.read()
         try:
-            restored = restorer.restore(lr, SCALE)
-            compared = (restored, sharp) if len(pair.sharp) == 1 else aligned(restored, pair.references())
-            figures = [metric.function(*compared) for metric in metrics]
+            both = compared(pair, restorer.restore(lr, SCALE), sharp)
+            figures = [metric.function(*both) for metric in metrics]
         except CnlrnError as error:
             raise CnlrnError(f"{pair.blurry}: {error}") from error
         yield pair.name, figures
+
+
+def compared(
+    pair: Pair, restored: Byte, sharp: Byte, target: Callable[[Byte], Byte] = lambda frame: frame
+) -> tuple[Byte, Byte]:
+    """What figures of a restored picture are computed on: it and `sharp`, or, of several sharp ones, as `aligned` does.
+
+    `target` makes of each of several what the restored picture should be, such as a smaller one. Errors as `aligned`.
+    """
+    return (restored, sharp) if len(pair.sharp) == 1 else aligned(restored, map(target, pair.references()))
 
 
 def aligned(restored: Byte, frames: Iterable[Byte]) -> tuple[Byte, Byte]:

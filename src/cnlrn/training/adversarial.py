@@ -7,7 +7,7 @@ its state goes into the run's checkpoint.
 import logging
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +15,9 @@ from torch import Tensor, nn
 
 from cnlrn.networks import discriminators
 from cnlrn.networks.discriminators import Discriminator
-from cnlrn.training.recipe import Adversarial
+from cnlrn.training.recipe import Adversarial, AdversarialKind
 
 log = logging.getLogger(__name__)
-
-Kind = Literal["vanilla", "lsgan", "wgan-gp", "relativistic", "relativistic-lsgan"]
 
 
 class Adversary:
@@ -104,7 +102,7 @@ class Adversary:
         return float(averaged.norm())
 
 
-def discriminator_loss(kind: Kind, real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_loss(kind: AdversarialKind, real: Tensor, fake: Tensor) -> Tensor:
     """What the discriminator lowers, from its scores of sharp (`real`) and restored (`fake`) pictures; a scalar.
 
     vanilla is the cross-entropy of Goodfellow et al. (NIPS 2014, eq. 1), lsgan that of squares (Mao et al., ICCV 2017),
@@ -124,7 +122,7 @@ def discriminator_loss(kind: Kind, real: Tensor, fake: Tensor) -> Tensor:
     return (real - 1).square().mean() + (fake + 1).square().mean()
 
 
-def network_loss(kind: Kind, real: Tensor, fake: Tensor) -> Tensor:
+def network_loss(kind: AdversarialKind, real: Tensor, fake: Tensor) -> Tensor:
     """What the restoration network lowers: `fake` is to seem real and, where relativistic, `real` less so."""
     if kind == "vanilla":
         return F.softplus(-fake).mean()

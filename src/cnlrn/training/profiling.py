@@ -1,16 +1,11 @@
 """How fast a recipe trains on this machine, and whether its data keep up: thirty steps of the real thing."""
 
-import math
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from cnlrn.degradation import SCALE
-from cnlrn.networks.base import RestorationNetwork
+from cnlrn.networks.macs import macs_per_pixel
 from cnlrn.training.recipe import Recipe
 from cnlrn.training.run import fit, prepare
 
@@ -43,18 +38,3 @@ def profile(recipe: Recipe) -> str | None:
             f"reached   {flops / step / 1e9:.1f} GFLOP/s",
         ]
     )
-
-
-def macs_per_pixel(network: RestorationNetwork, exits: Mapping[int, float] | None = None) -> float:
-    """Multiply-accumulates per LR pixel of the given exits together, or of the largest alone.
-
-    Counted on one square of at least 48 LR pixels a side; attention over the whole picture costs more on larger ones.
-    """
-    side = network.multiple * math.ceil(48 / network.multiple)
-    lr = torch.zeros(1, 3, side, side, device=next(network.parameters()).device)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        if exits is None or len(exits) == 1:
-            network(lr, max(exits or network.scales))
-        else:
-            network.exits(lr)
-    return float(counter.get_total_flops()) / 2 / side**2

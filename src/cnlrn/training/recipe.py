@@ -114,11 +114,14 @@ class Perceptual:
     difference: Literal["squared", "l1"] = "squared"
 
 
+AdversarialKind = Literal["vanilla", "lsgan", "wgan-gp", "relativistic", "relativistic-lsgan"]
+
+
 @dataclass(frozen=True)
 class Adversarial:
     """A discriminator, which learns to tell the largest exit's results from sharp ones, and its part in the loss."""
 
-    kind: Literal["vanilla", "lsgan", "wgan-gp", "relativistic", "relativistic-lsgan"]
+    kind: AdversarialKind
     discriminator: Literal["srgan", "patch", "double-scale"]
     weight: float
     """Of the adversarial loss beside the others."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from cnlrn.degradation import SCALE
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError
 from cnlrn.evaluation.metrics import Score, mean, score
-from cnlrn.evaluation.pairs import aligned
+from cnlrn.evaluation.pairs import compared
 from cnlrn.networks.base import RestorationNetwork, restore
 
 Byte = npt.NDArray[np.uint8]
@@ -47,8 +48,7 @@ def _validate(network: RestorationNetwork, pairs: PairSet, scale: int) -> Result
         x = torch.from_numpy(lr).to(device).permute(2, 0, 1)[None].float() / 255
         restored = _bytes(restore(network, x, scale)[0].permute(1, 2, 0).cpu().numpy())
         try:
-            frames = (_target(frame, scale) for frame in pair.references())
-            scores.append(score(*((restored, sharp) if len(pair.sharp) == 1 else aligned(restored, frames))))
+            scores.append(score(*compared(pair, restored, sharp, partial(_target, scale=scale))))
         except CnlrnError as error:
             raise CnlrnError(f"{pair.blurry}: {error}") from error
         if len(sheets) < _SHOWN:
