@@ -64,6 +64,21 @@ def test_motion_blur_stays_centred_on_the_sharp_picture(extent):
     assert np.abs(np.mean(shifts, axis=0)).max() < extent / 4 / 4  # LR pixels, against a blur of extent / 4
 
 
+@pytest.mark.parametrize("uniform", [0.0, 1.0])
+def test_light_is_centred_where_the_sharp_picture_shows_it_if_asked(uniform):
+    sharp = np.zeros((128, 128, 3), np.uint8)
+    sharp[60:68, 60:68] = 255
+    places = np.arange(32) - 15.5
+
+    def offset(aligned: str, seed: int) -> float:
+        shaken = replace(STILL, extents=((1.0, 20, 20),), aligned=aligned, uniform_share=uniform)
+        light = sensor.to_light(degrade(sharp, shaken, seed).lr, "gamma")[..., 0]
+        return float(np.hypot(light.sum(0) @ places, light.sum(1) @ places) / light.sum())
+
+    assert max(offset("centroid", seed) for seed in range(8)) < 0.3  # LR pixels
+    assert max(offset("mid-exposure", seed) for seed in range(8)) > 1
+
+
 def test_more_blur_leaves_less_detail():
     detail = []
     for extent in (0.0, 6.0, 24.0):

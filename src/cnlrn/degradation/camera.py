@@ -42,7 +42,7 @@ def hand_motion(rng: np.random.Generator, count: int) -> Poses:
 
 
 def homographies(poses: Poses, extent: float, frame: tuple[int, int]) -> Poses:
-    """One 3x3 homography an instant (count, 3, 3), output pixel to source pixel, identity at mid-exposure.
+    """One 3x3 homography an instant (count, 3, 3), output pixel to source pixel, identity where a pose is zero.
 
     A camera with focal length f (1.2 times the longer side of `frame`, (height, width) in px) looks at a plane at
     distance 1: H = K (R(yaw, pitch, roll) + (x, y, z) n^T) K^-1. The poses are scaled so that the path's extent (the

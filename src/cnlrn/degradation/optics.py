@@ -9,10 +9,10 @@ Float = npt.NDArray[np.float32]
 
 def trajectory_psf(path: npt.NDArray[np.float64], extent: float) -> Float:
     """The kernel of a planar path: points (n, 2) scaled to `extent` px (largest distance of two), each spread
-    bilinearly over its four neighbours, normalised to sum 1. The path's middle point lies on the kernel's centre.
+    bilinearly over its four neighbours, normalised to sum 1. The path's origin lies on the kernel's centre.
     """
     span = np.linalg.norm(path[:, None] - path[None, :], axis=-1).max()
-    points = (path - path[len(path) // 2]) * (extent / max(span, 1e-9))
+    points = path * (extent / max(span, 1e-9))
     fine = np.linspace(0, len(points) - 1, 4 * int(np.ceil(extent)) + 1)
     xs, ys = (np.interp(fine, np.arange(len(points)), points[:, axis]) for axis in (0, 1))
     radius = int(np.ceil(max(np.abs(xs).max(), np.abs(ys).max()))) + 1

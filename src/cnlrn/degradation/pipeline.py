@@ -29,11 +29,13 @@ class Recipe:
 
     `extents` is the mix of motion-blur extents: (share, least, most) in HR pixels, shares summing to 1. The other
     shares are probabilities a picture. Radii and sigmas are in HR pixels, noise in linear light, quality in JPEG's 1
-    to 100.
+    to 100. The sharp picture lies where the camera points at mid-exposure, as in REDS, or at the centroid of its path:
+    from a blurry picture alone nobody can tell when mid-exposure was, but where its light is centred.
     """
 
     name: str
     extents: tuple[tuple[float, float, float], ...]
+    aligned: Literal["mid-exposure", "centroid"] = "mid-exposure"
     uniform_share: float = 0.0
     foreground_share: float = 0.0
     defocus_share: float = 0.0
@@ -58,6 +60,7 @@ RECIPES = {
     "photo": Recipe(
         name="photo",
         extents=((0.25, 0, 0), (0.35, 1, 6), (0.4, 6, 24)),
+        aligned="centroid",
         uniform_share=0.15,
         foreground_share=0.12,
         defocus_share=0.08,
@@ -86,7 +89,7 @@ def recipe(name: str) -> Recipe:
 
 
 def degrade(sharp: Byte, recipe: Recipe, seed: int) -> Pair:
-    """Degrade a whole picture (uint8 HWC RGB, at least 4x4), aligned with mid-exposure.
+    """Degrade a whole picture (uint8 HWC RGB, at least 4x4).
 
     The picture is first cropped to multiples of 4. The same picture, recipe and seed give the same bytes. Source:
     the construction of REDS (Nah et al., CVPRW 2019), on which the paper trains.
@@ -161,16 +164,16 @@ def _blur(
 
     light = sensor.to_light(padded, response)
     if extent > 0 and uniform:
-        path = camera.hand_motion(rng, 65)[:, :2]
+        path = _motion(recipe, rng, 65)[:, :2]
         kernels.append(optics.trajectory_psf(path, extent))
     elif extent > 0:
         count = camera.instants(extent)
         corner = (place[0] - recipe.margin, place[1] - recipe.margin)
         early = 0 if kernels else trim  # what no kernel reads need not be exposed
         size = (light.shape[0] - 2 * early, light.shape[1] - 2 * early)
-        paths = _placed(camera.homographies(camera.hand_motion(rng, count), extent, frame), corner, early)
+        paths = _placed(camera.homographies(_motion(recipe, rng, count), extent, frame), corner, early)
         if foreground:
-            own = camera.homographies(camera.hand_motion(rng, count), float(rng.uniform(0, most)), frame)
+            own = camera.homographies(_motion(recipe, rng, count), float(rng.uniform(0, most)), frame)
             mask = camera.soft_mask(rng, light.shape[:2])
             light = camera.expose_layers(light, mask, paths, _placed(own, corner, early), size)
         else:
@@ -179,6 +182,12 @@ def _blur(
     for kernel in kernels:
         light = optics.convolve(light, kernel)
     return sensor.from_light(_trimmed(light, trim), response)
+
+
+def _motion(recipe: Recipe, rng: np.random.Generator, count: int) -> camera.Poses:
+    """A hand's motion of `count` instants about where the sharp picture lies."""
+    poses = camera.hand_motion(rng, count)
+    return poses if recipe.aligned == "mid-exposure" else np.asarray(poses - poses.mean(axis=0))
 
 
 def _trimmed(picture: npt.NDArray[Any], border: int) -> npt.NDArray[Any]:
