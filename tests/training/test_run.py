@@ -97,7 +97,11 @@ def test_training_lowers_the_loss(folder: Path) -> None:
     assert np.mean(curve[-10:]) < 0.95 * np.mean(curve[:10])
 
 
-@pytest.mark.parametrize("plan", [(), against("wgan-gp", steps=2)], ids=["on pixels", "against a discriminator"])
+@pytest.mark.parametrize(
+    "plan",
+    [(), ("optimiser.method=muon",), against("wgan-gp", steps=2)],
+    ids=["on pixels", "with Muon", "against a discriminator"],
+)
 def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(folder: Path, plan: tuple[str, ...]) -> None:
     endless, killed, whole = ("optimiser.periods=[100000]", "checkpoint_every=5"), folder / "killed", folder / "whole"
     endless += plan
@@ -120,7 +124,7 @@ def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(folder: Path, plan: tupl
     assert losses(killed) == losses(whole)
     first, second = (torch.load(out / "last.ckpt", weights_only=True) for out in (killed, whole))
     parts = [(first[part], second[part]) for part in ("network", "ema")]
-    if plan:
+    if "adversary" in first:
         parts += [tuple(state["adversary"]["discriminators"] for state in (first, second))]
     for one, other in parts:
         assert all(torch.equal(one[name], other[name]) for name in one)

@@ -33,6 +33,7 @@ from cnlrn.networks.checkpoints import save_weights
 from cnlrn.training.adversarial import Adversary
 from cnlrn.training.guard import LossGuard, Verdict
 from cnlrn.training.losses import restoration_loss
+from cnlrn.training.muon import Muon
 from cnlrn.training.perceptual import PerceptualLoss
 from cnlrn.training.recipe import Optimiser, Recipe, plain
 from cnlrn.training.schedule import learning_rate
@@ -89,13 +90,16 @@ class Training(pl.LightningModule):
     # -- what Lightning asks for
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, the deblurring module in a group of its own."""
+        """The recipe's, with the deblurring module in a group of its own."""
         deblurring = self.network.deblurring
         module = [] if deblurring is None else list(self.network.get_submodule(deblurring).parameters())
         own = {id(parameter) for parameter in module}
         rest = [parameter for parameter in self.network.parameters() if id(parameter) not in own]
         groups = [{"params": group, "rate": rate} for rate, group in enumerate((rest, module)) if group]
-        return torch.optim.Adam(groups, lr=self.recipe.optimiser.lr, betas=self.recipe.optimiser.betas, fused=True)
+        settings = self.recipe.optimiser
+        if settings.method == "muon":
+            return Muon(groups, lr=settings.lr, betas=settings.betas)
+        return torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas, fused=True)
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Batches from where the run stands, without end."""
@@ -121,7 +125,7 @@ class Training(pl.LightningModule):
         self._since = now
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One step of Adam on the weighted losses of the exits, then the adversary's, unless the guard objects.
+        """One step on the weighted losses of the exits, then the adversary's, unless the guard objects.
 
         The guard judges what pictures differ in; an adversarial loss has no level to which it should keep.
         """

@@ -139,8 +139,10 @@ class Adversarial:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """Adam, its cosine learning rate with restarts, gradient clipping, and the average of weights that is kept."""
+    """The optimiser, its cosine learning rate with restarts, gradient clipping, and the average of weights kept."""
 
+    method: Literal["adam", "muon"] = "adam"
+    """See `cnlrn.training.muon`."""
     lr: float = 2e-4
     deblurring_lr: float | None = None
     """The deblurring module's own learning rate; None is `lr`."""
