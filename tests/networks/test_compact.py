@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -9,10 +11,10 @@ from cnlrn.networks.compact import CompactCNLRN, CompactPreset, NonLocalBlock
 TINY = CompactPreset(width=8, half_width=8, quarter_width=16, up_width=4, quarter_blocks=1, attention_width=8, heads=2)
 
 
-@pytest.fixture
-def tiny() -> CompactCNLRN:
+@pytest.fixture(params=[{}, {"deblurring": 0, "progressive": 0}], ids=["whole", "without parts"])
+def tiny(request: pytest.FixtureRequest) -> CompactCNLRN:
     torch.manual_seed(0)
-    return CompactCNLRN(TINY).eval()
+    return CompactCNLRN(replace(TINY, **request.param)).eval()
 
 
 @pytest.mark.parametrize(("name", "kilomacs"), [("cnlrn-s", 230), ("cnlrn-xs", 80)])
@@ -46,10 +48,13 @@ def test_without_its_exits_the_network_is_the_bicubic_enlargement(tiny):
     assert abs(enlarged - expected)[8:-8, 8:-8].max() < 1e-5
 
 
-@pytest.mark.parametrize("name", ["cnlrn-s", "cnlrn-xs"])
-def test_nothing_beyond_the_context_reaches_a_pixel_and_something_within_does(name):
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("cnlrn-s", {}), ("cnlrn-xs", {}), ("cnlrn-xs", {"deblurring": 0}), ("cnlrn-xs", {"progressive": 0})],
+)
+def test_nothing_beyond_the_context_reaches_a_pixel_and_something_within_does(name, changes):
     torch.manual_seed(0)
-    net = networks.build(name).eval()
+    net = networks.build(name, changes).eval()
     context, multiple = net.context, net.multiple
     side = 2 * context + multiple
     lr = torch.rand(1, 3, side, side, requires_grad=True)

@@ -46,6 +46,10 @@ class CompactPreset:
     """Side of a token in LR pixels."""
     window: int = 4
     """Side of an attention window in tokens."""
+    deblurring: int = 1
+    """0 leaves the encoder-decoder of the deblurring module out."""
+    progressive: int = 1
+    """0 enlarges LR features to each exit at once, without features at 2xLR."""
 
 
 CNLRN_S = CompactPreset()
@@ -119,7 +123,10 @@ class DeblurringModule(nn.Module):
         """Widths and counts from the preset."""
         super().__init__()
         full, half, quarter = preset.width, preset.half_width, preset.quarter_width
+        self.deep = bool(preset.deblurring)
         self.head = nn.Conv2d(3, full, 3, padding=1)
+        if not self.deep:
+            return
         self.down1 = nn.Conv2d(full, half, 3, stride=2, padding=1)
         self.encoder = nn.Sequential(*(ResBlock(half) for _ in range(preset.half_blocks)))
         self.down2 = nn.Conv2d(half, quarter, 3, stride=2, padding=1)
@@ -131,6 +138,8 @@ class DeblurringModule(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) to (n, width, h, w), h and w multiples of 4."""
         full = F.relu(self.head(lr))
+        if not self.deep:
+            return full
         half = self.encoder(F.relu(self.down1(full)))
         quarter = self.body(F.relu(self.down2(half)))
         half = self.decoder(half + F.pixel_shuffle(self.up2(quarter), 2))
@@ -151,11 +160,16 @@ class CompactCNLRN(RestorationNetwork):
         width, up = preset.width, preset.up_width
         self.deblur = DeblurringModule(preset)
         self.body = nn.Sequential(*(NonLocalGroup(preset) for _ in range(preset.groups)))
-        self.upsample1 = nn.Conv2d(width, 4 * up, 3, padding=1)
-        self.refine = nn.Sequential(*(ResBlock(up) for _ in range(preset.up_blocks)))
         self.exit1 = nn.Conv2d(width, 3, 3, padding=1)
-        self.exit2 = nn.Conv2d(up, 3, 3, padding=1)
-        self.exit4 = nn.Conv2d(up, 12, 3, padding=1)
+        self.progressive = bool(preset.progressive)
+        if self.progressive:
+            self.upsample1 = nn.Conv2d(width, 4 * up, 3, padding=1)
+            self.refine = nn.Sequential(*(ResBlock(up) for _ in range(preset.up_blocks)))
+            self.exit2 = nn.Conv2d(up, 3, 3, padding=1)
+            self.exit4 = nn.Conv2d(up, 12, 3, padding=1)
+        else:
+            self.exit2 = nn.Conv2d(width, 12, 3, padding=1)
+            self.exit4 = nn.Conv2d(width, 48, 3, padding=1)
         self.bicubic2, self.bicubic4 = Bicubic(2), Bicubic(4)
         for layer in (self.exit1, self.exit2, self.exit4):
             layer.weight.data.mul_(0.1)
@@ -164,42 +178,38 @@ class CompactCNLRN(RestorationNetwork):
         """See `RestorationNetwork.forward`."""
         self.check_scale(scale)
         clear = self.deblur(lr)
-        if scale == 1:
-            return self._picture1(lr, clear)
-        doubled = self._double(clear)
-        return self._picture2(lr, doubled) if scale == 2 else self._picture4(lr, doubled)
+        return self._picture(lr, clear if scale == 1 else self._rich(clear), scale)
 
     def exits(self, lr: Tensor) -> dict[int, Tensor]:
         """See `RestorationNetwork.exits`: all three in one pass."""
         clear = self.deblur(lr)
-        doubled = self._double(clear)
-        return {1: self._picture1(lr, clear), 2: self._picture2(lr, doubled), 4: self._picture4(lr, doubled)}
+        rich = self._rich(clear)
+        return {scale: self._picture(lr, clear if scale == 1 else rich, scale) for scale in self.scales}
 
     def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """See `RestorationNetwork.attainable`: `target` with the mean colours of `lr`."""
-        enlarge = {1: nn.Identity(), 2: self.bicubic2, 4: self.bicubic4}[scale]
-        difference: Tensor = target - enlarge(lr)
-        enlarged: Tensor = enlarge(self._steady(lr, difference, scale))
-        return enlarged + difference
+        return self._joined(lr, target - self._enlarged(lr, scale), scale)
 
-    def _double(self, clear: Tensor) -> Tensor:
-        """Clear LR features to features at 2xLR."""
-        doubled: Tensor = self.refine(F.pixel_shuffle(F.relu(self.upsample1(self.body(clear))), 2))
-        return doubled
+    def _rich(self, clear: Tensor) -> Tensor:
+        """Clear LR features to those that the exits at x2 and x4 read, at 2xLR if the network is progressive."""
+        features: Tensor = self.body(clear)
+        return self.refine(F.pixel_shuffle(F.relu(self.upsample1(features)), 2)) if self.progressive else features
 
-    def _picture1(self, lr: Tensor, clear: Tensor) -> Tensor:
-        difference: Tensor = self.exit1(clear)
-        return self._steady(lr, difference, 1) + difference
+    def _picture(self, lr: Tensor, features: Tensor, scale: int) -> Tensor:
+        """The exit at `scale`."""
+        difference: Tensor = {1: self.exit1, 2: self.exit2, 4: self.exit4}[scale](features)
+        factor = 1 if scale == 1 else scale // 2 if self.progressive else scale
+        return self._joined(lr, difference, scale, factor)
 
-    def _picture2(self, lr: Tensor, doubled: Tensor) -> Tensor:
-        difference: Tensor = self.exit2(doubled)
-        enlarged: Tensor = self.bicubic2(self._steady(lr, difference, 2))
-        return enlarged + difference
+    def _joined(self, lr: Tensor, difference: Tensor, scale: int, factor: int = 1) -> Tensor:
+        """The bicubic enlargement of `lr` and the difference to it, whose height and width are `factor` times smaller,
+        with factor x factor samples of a colour in channels side by side."""
+        enlarged = self._enlarged(self._steady(lr, difference, scale // factor), scale)
+        return enlarged + (difference if factor == 1 else F.pixel_shuffle(difference, factor))
 
-    def _picture4(self, lr: Tensor, doubled: Tensor) -> Tensor:
-        difference: Tensor = self.exit4(doubled)
-        enlarged: Tensor = self.bicubic4(self._steady(lr, difference, 2))
-        return enlarged + F.pixel_shuffle(difference, 2)
+    def _enlarged(self, lr: Tensor, scale: int) -> Tensor:
+        enlarged: Tensor = lr if scale == 1 else self.bicubic2(lr) if scale == 2 else self.bicubic4(lr)
+        return enlarged
 
     def _steady(self, lr: Tensor, difference: Tensor, scale: int) -> Tensor:
         """LR less what `difference` would add to the mean colours around each pixel, so that colours cannot drift.
@@ -216,8 +226,9 @@ class CompactCNLRN(RestorationNetwork):
 
 def _reach(preset: CompactPreset) -> int:
     """How many LR pixels away a pixel of the output can look, at most, however it lies on the grids."""
-    deblurring = 1 + 1 + 2 * (1 + 4 * preset.half_blocks) + 4 * 2 * preset.quarter_blocks + 3
+    encoder_decoder = 1 + 2 * (1 + 4 * preset.half_blocks) + 4 * 2 * preset.quarter_blocks + 3
+    deblurring = 1 + preset.deblurring * encoder_decoder
     group = preset.patch * preset.window - 1 + 2 * preset.group_blocks
-    upsampling = 1 + preset.up_blocks + 1
+    upsampling = 1 + preset.progressive * (preset.up_blocks + 1)
     steadying = preset.patch * preset.window * 3 // 2
     return deblurring + preset.groups * group + upsampling + steadying

@@ -1,0 +1,114 @@
+"""Crops to look at, with their figures: `python benchmarks/gallery.py` writes docs/gallery.md and docs/gallery/.
+
+Needs the extra `train`. The sharp pictures are sample data of scikit-image, which nothing was trained on; each is made
+blurry and small with a fixed seed and restored by every model that comes with the package. What to look for are
+ringing, colour fringes, checkerboards and texture that was not there.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from skimage import data
+
+from cnlrn import Restorer, models
+from cnlrn.degradation import Recipe, degrade
+from cnlrn.degradation.resize import bicubic
+from cnlrn.degradation.sensor import to_bytes
+from cnlrn.evaluation.metrics import psnr
+
+DOCS = Path(__file__).parent.parent / "docs"
+SIDE = 232
+GAP = 8
+
+
+@dataclass(frozen=True)
+class Row:
+    """A picture of scikit-image, the crop to show (left, top in HR pixels), and how it is made blurry."""
+
+    name: str
+    picture: str
+    left: int
+    top: int
+    blur: float
+    what: str
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def recipe(self) -> Recipe:
+        """The degradation, without chance but for the path of the shake."""
+        return Recipe("gallery", ((1.0, self.blur, self.blur),), aligned="centroid", **self.more)
+
+
+NOISE = {"noise_share": 1.0, "photon_noise": (4e-4, 4e-4), "read_noise": (3e-3, 3e-3)}
+JPEG = {"jpeg_share": 1.0, "jpeg_quality": (75, 75)}
+ROWS = (
+    Row("face", "astronaut", 110, 10, 0, "a face, only small"),
+    Row("face-shaken", "astronaut", 110, 10, 8, "a face, shaken by 8 pixels"),
+    Row("fur", "chelsea", 110, 60, 4, "fur, shaken by 4 pixels"),
+    Row("metal", "stereo_motorcycle", 260, 130, 6, "thin lines and edges, shaken by 6 pixels"),
+    Row("cup", "coffee", 250, 80, 14, "smooth surfaces and a hard rim, shaken by 14 pixels"),
+    Row("sky", "rocket", 200, 40, 0, "a plain sky, JPEG of quality 75", JPEG),
+    Row("grass", "grass", 100, 100, 0, "texture without outlines, only small"),
+    Row("noise", "astronaut", 250, 270, 4, "cloth and signs with noise, shaken by 4 pixels", NOISE),
+    Row("text", "text", 0, 0, 0, "letters of 16 to 64 pixels, only small"),
+    Row("text-shaken", "text", 0, 0, 5, "letters of 16 to 64 pixels, shaken by 5 pixels"),
+)
+
+
+def sharp_picture(name: str) -> np.ndarray:
+    """The sample picture as uint8 RGB, sides cropped to multiples of 4; or a page of text."""
+    if name == "text":
+        return written()
+    loaded = getattr(data, name)()
+    picture = loaded[0] if isinstance(loaded, tuple) else loaded
+    picture = np.dstack([picture] * 3) if picture.ndim == 2 else picture[..., :3]
+    return np.ascontiguousarray(picture[: picture.shape[0] // 4 * 4, : picture.shape[1] // 4 * 4])
+
+
+def written() -> np.ndarray:
+    """Black words on white in the sizes that the row names, in Pillow's own font."""
+    page = Image.new("RGB", (SIDE, SIDE), "white")
+    top = 4
+    for size in (16, 24, 32, 48, 64):
+        ImageDraw.Draw(page).text((6, top), "Sharp again", "black", ImageFont.load_default(size))
+        top += size * 5 // 4
+    return np.asarray(page)
+
+
+def main() -> None:
+    """Make the page and its pictures anew."""
+    folder = DOCS / "gallery"
+    folder.mkdir(exist_ok=True)
+    restorers = {card.name: Restorer(card.name) for card in reversed(models())}
+    columns = ["bicubic", *restorers, "sharp"]
+    page = [
+        "# Gallery",
+        "",
+        "Crops of pictures that nothing was trained on, made blurry and small, and restored:",
+        "`python benchmarks/gallery.py` writes this page.",
+        f"From left to right: {', '.join(columns)}; PSNR in dB is that of the whole picture.",
+    ]
+    for seed, row in enumerate(ROWS):
+        pair = degrade(sharp_picture(row.picture), row.recipe(), seed)
+        results = {"bicubic": to_bytes(bicubic(pair.lr, 4) / 255)}
+        results |= {name: restorer.restore(pair.lr) for name, restorer in restorers.items()}
+        figures = ", ".join(f"{name} {psnr(result, pair.sharp):.2f}" for name, result in results.items())
+        crops = [
+            picture[row.top : row.top + SIDE, row.left : row.left + SIDE] for picture in (*results.values(), pair.sharp)
+        ]
+        gap = np.full((SIDE, GAP, 3), 255, np.uint8)
+        strip = np.hstack([part for crop in crops for part in (gap, crop)][1:])
+        Image.fromarray(strip).save(folder / f"{row.name}.jpg", quality=90)
+        page += [
+            "",
+            f"**{row.what[0].upper()}{row.what[1:]}**: {figures}",
+            "",
+            f"![{row.what}](gallery/{row.name}.jpg)",
+        ]
+    (DOCS / "gallery.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
