@@ -17,6 +17,7 @@ from cnlrn.data import pictures
 from cnlrn.data.pictures import Byte, Store
 from cnlrn.data.sets import Pair
 from cnlrn.data.shards import Database, Packed, PackedPair
+from cnlrn.data.text import draw_text
 from cnlrn.degradation import SCALE, Recipe, degrade_patch
 from cnlrn.errors import CnlrnError
 
@@ -51,20 +52,30 @@ class SharpFolder:
     """Crops of sharp pictures, degraded on the fly, never twice the same.
 
     Every picture is as likely as any other: large ones, which are smoother, do not crowd out the small. With `texture`
-    k > 1, k crops are drawn
-    and the one with most gradient energy is kept. Crops are flipped and turned before the degradation, whose recipe's
-    margin they contain.
+    k > 1, k crops are drawn and the one with most gradient energy is kept. Crops are flipped and turned before the
+    degradation, whose recipe's margin they contain.
     """
 
-    def __init__(self, folder: Path, cache: Path | None, degradation: Recipe, patch: int, texture: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        cache: Path | None,
+        degradation: Recipe,
+        patch: int,
+        texture: int = 1,
+        text: float = 0.0,
+        fonts: Sequence[str] = (),
+    ) -> None:
         """Decode `folder` into `cache` if need be; `patch` is the HR patch's side, a multiple of 4.
 
-        `folder` may be a database of sharp pictures (see `shards`), which is read where it is. CnlrnError where no
-        picture is large enough; smaller ones are left out and a warning names them.
+        `text` is the share of samples that get text in one of the `fonts` (see `text.draw_text`). `folder` may be a
+        database of sharp pictures (see `shards`), which is read where it is. CnlrnError where no picture is large
+        enough; smaller ones are left out and a warning names them.
         """
         _check_patch(patch)
         self.degradation = degradation
         self.texture = texture
+        self.text, self.fonts = text, fonts
         self.side = patch + 2 * degradation.margin
         self.store: Store | Database = (
             Database(folder, "sharp") if folder.is_file() else pictures.decoded(folder, cache)
@@ -83,7 +94,10 @@ class SharpFolder:
         """A fresh crop, freshly degraded."""
         candidates = [self._crop(rng) for _ in range(self.texture)]
         crop, name = max(candidates, key=lambda candidate: _energy(candidate[0])) if self.texture > 1 else candidates[0]
-        lr, hr = degrade_patch(_turned(crop, *_turns(rng)), self.degradation, rng)
+        crop = _turned(crop, *_turns(rng))
+        if self.text and rng.random() < self.text:
+            crop = draw_text(crop, rng, self.fonts)
+        lr, hr = degrade_patch(crop, self.degradation, rng)
         return Sample(lr, hr, name)
 
     def _crop(self, rng: np.random.Generator) -> tuple[Byte, str]:
@@ -103,7 +117,8 @@ class PreparedPairs:
     def __init__(self, sharp: SharpFolder, cache: Path | None, count: int, patch: int, seed: int) -> None:
         """Prepare `count` pairs of `sharp` (whose patches are at least `patch`) into `cache` unless they are there."""
         self.patch = patch
-        name = pictures.key([sharp.store.file], repr(sharp.degradation), sharp.side, sharp.texture, count, seed)
+        drawn = sharp.side, sharp.texture, sharp.text, sharp.fonts
+        name = pictures.key([sharp.store.file], repr(sharp.degradation), *drawn, count, seed)
         file = pictures.cache_folder(cache) / f"pairs-{name}.u8"
         store = pictures.open_store(file)
         if store is None:

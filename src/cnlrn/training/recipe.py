@@ -22,6 +22,10 @@ class SharpData:
     patch: int = 192
     texture: int = 1
     """Of so many crops, the one with most gradient energy is kept."""
+    text: float = 0.0
+    """Share of samples that get lines of text."""
+    fonts: Path | None = None
+    """Folder of .ttf and .otf files for them; None is Pillow's own font."""
     cache: Path | None = None
     """Where decoded pictures are kept; None is the user's cache folder."""
 

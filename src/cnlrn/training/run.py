@@ -18,6 +18,7 @@ from cnlrn.data.sets import match, open_set
 from cnlrn.data.shards import packed_pairs
 from cnlrn.data.sources import PairFiles, PreparedPairs, SharpFolder, Source
 from cnlrn.data.stream import Samples
+from cnlrn.data.text import font_files
 from cnlrn.degradation import SCALE
 from cnlrn.degradation import recipe as degradation_recipe
 from cnlrn.errors import CnlrnError
@@ -111,10 +112,12 @@ def source(recipe: Recipe) -> Source:
     if isinstance(data, PackedData):
         return PairFiles(packed_pairs(data.file), data.patch)
     degradation = degradation_recipe(data.degradation)
+    fonts = font_files(data.fonts)
+    patch = data.patch + (data.slack if isinstance(data, PreparedData) else 0)
+    sharp = SharpFolder(data.folder, data.cache, degradation, patch, data.texture, data.text, fonts)
     if isinstance(data, PreparedData):
-        sharp = SharpFolder(data.folder, data.cache, degradation, data.patch + data.slack, data.texture)
         return PreparedPairs(sharp, data.cache, data.count, data.patch, recipe.seed)
-    return SharpFolder(data.folder, data.cache, degradation, data.patch, data.texture)
+    return sharp
 
 
 def precision(choice: Literal["auto", "bf16", "float32"]) -> Literal["bf16-mixed", "32-true"]:
