@@ -48,7 +48,7 @@ def test_evaluate_names_the_nearest_metric_and_what_a_missing_set_needs(
     pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("evaluate", "--data", pairs, "--metric", "pnsr") == 2
-    assert 'did you mean "psnr"?' in capsys.readouterr().err
+    assert "did you mean psnr?" in capsys.readouterr().err
     assert run("evaluate", "--data", f"gopro:{tmp_path}") == 2
     assert "GOPRO" in capsys.readouterr().err
 

@@ -41,13 +41,13 @@ def test_what_is_made_plain_reads_back_equal() -> None:
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"shapes": {"a": {"side": 3}}}, "shapes.a.kind must be one of circle, square; known here are circle, square"),
+        ({"shapes": {"a": {"side": 3}}}, "shapes.a.kind must be one of circle, square; choose from circle, square"),
         ({"shapes": {"a": {"cirle": 3}}}, r"shapes.a.kind must be one of .*; did you mean shapes.a.circle\?"),
         ({"shapes": {"a": {"kind": ["circle"]}}}, "shapes.a.kind must be one of circle, square$"),
         ({"shapes": {"a": 3}}, "shapes.a is 3; expected keys and values, and kind one of circle, square"),
         (
             {"shapes": {"a": {"circle": 3, "side": 1}}},
-            r"unknown key shapes.a.side in the drawing; known here are circle",
+            r"unknown key shapes.a.side in the drawing; choose from circle",
         ),
         ({"shapes": []}, r"shapes is \[\]; expected keys and values"),
         ({"shapes": {}, "colours": "red"}, "colours is 'red'; expected a list of words"),

@@ -1,5 +1,15 @@
 """The one exception that stands for a user's mistake: its message says what is wrong and what to do."""
 
+from collections.abc import Collection
+
 
 class CnlrnError(Exception):
     """A mistake that the user can mend; commands print it and leave with exit code 2."""
+
+
+def nearest(wanted: str, known: Collection[str], prefix: str = "") -> str:
+    """What to do about a name that is not known: the nearest that is, after `prefix`, or all to choose from."""
+    import difflib
+
+    near = difflib.get_close_matches(wanted.lower(), known, n=1, cutoff=0.5)
+    return f"did you mean {prefix}{near[0]}?" if near else f"choose from {', '.join(known)}"

@@ -4,17 +4,16 @@ What the keys mean, and which values make sense together, is checked by those wh
 """
 
 import dataclasses
-import difflib
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import yaml
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, nearest
 
 _T = TypeVar("_T")
 
@@ -98,7 +97,7 @@ class Schema:
         prefix = f"{where}." if where else ""
         for key in value:
             if key not in hints:
-                raise CnlrnError(f"unknown key {prefix}{key} in the {self.what}; {_hint(key, hints, prefix)}")
+                raise CnlrnError(f"unknown key {prefix}{key} in the {self.what}; {nearest(str(key), hints, prefix)}")
         for field in dataclasses.fields(cls):
             optional = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
             if not optional and field.name not in value:
@@ -112,15 +111,14 @@ class Schema:
         if "kind" not in value and len(named := [key for key in value if key in kinds]) == 1:
             return self._dataclass(kinds[named[0]], value, where)
         if str(value.get("kind")) not in kinds:
-            hint = "" if "kind" in value else "".join(f"; {_hint(key, kinds, where + '.')}" for key in list(value)[:1])
+            hint = (
+                ""
+                if "kind" in value
+                else "".join(f"; {nearest(str(key), kinds, where + '.')}" for key in list(value)[:1])
+            )
             raise CnlrnError(f"{where}.kind must be one of {', '.join(kinds)}{hint}")
         rest = {key: item for key, item in value.items() if key != "kind"}
         return self._dataclass(kinds[str(value["kind"])], rest, where)
-
-
-def _hint(key: object, known: Collection[str], prefix: str) -> str:
-    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-    return f"did you mean {prefix}{near[0]}?" if near else f"known here are {', '.join(known)}"
 
 
 def _words(kind: object) -> str:

@@ -196,7 +196,7 @@ def test_a_suite_written_out_reads_back_equal(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (MINIMAL + "metricz: [psnr]", "unknown key metricz in the suite; did you mean metrics"),
-        (MINIMAL + "metrics: [psmr]", 'did you mean "psnr"'),
+        (MINIMAL + "metrics: [psmr]", "did you mean psnr"),
         (MINIMAL + "metrics: psnr", "metrics is 'psnr'; expected a list of words"),
         (MINIMAL + "metrics: []", "the suite has no metrics"),
         (MINIMAL + "threads: 0", "threads is 0; it must be at least 1"),

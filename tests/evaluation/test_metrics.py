@@ -109,8 +109,8 @@ def test_metrics_are_found_by_name_and_give_the_figures_of_their_functions() -> 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("psnr_y", 'did you mean "psnr-y"'),
-        ("LPIPS", 'did you mean "st-lpips"'),
+        ("psnr_y", "did you mean psnr-y"),
+        ("LPIPS", "did you mean st-lpips"),
         ("quality", "choose from psnr, ssim"),
         ("psnr:8", "only psnr-y and ssim-y take a border"),
         ("ssim-y:", "as in psnr-y:8"),

@@ -137,7 +137,7 @@ def test_a_shipped_model_may_play_both_parts_without_being_in_the_suite() -> Non
         ({"n": Network("srn-s", Path("w")), "c": Chain("sr:n")}, "n cannot be sr:n, which is x4; it can only do x1"),
         ({"c": Chain("sr:d"), "d": Chain("sr:bicubic")}, "d is a chain itself"),
         ({"n": Network("srn-s", Path("w"))}, 'n does not enlarge x4; use it in a chain, "deblur:n'),
-        ({"n": Network("rcam-s", Path("w"))}, 'did you mean "rcan-s"'),
+        ({"n": Network("rcam-s", Path("w"))}, "did you mean rcan-s"),
         ({"n": Network("rcan-s", Path("w"), {"bloks": 3})}, 'no hyper-parameter called "bloks"'),
         ({"m": Model("cnlrn-z")}, "did you mean cnlrn-"),
         ({"t": Command("tool {input}")}, r"lacks \{output\}"),

@@ -4,7 +4,6 @@ NIQE and ST-LPIPS, which need the extras `niqe` and `st-lpips`, are computed in 
 each figure means is in docs/metrics.md.
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from skimage.metrics import structural_similarity
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, nearest
 
 Byte = npt.NDArray[np.uint8]
 Double = npt.NDArray[np.float64]
@@ -63,9 +62,7 @@ def metric(name: str) -> Metric:
     """
     kind, colon, pixels = name.partition(":")
     if kind not in names():
-        near = difflib.get_close_matches(kind.lower(), names(), n=1, cutoff=0.4)
-        hint = f'did you mean "{near[0]}"?' if near else f"choose from {', '.join(names())}"
-        raise CnlrnError(f'there is no metric called "{name}": {hint}')
+        raise CnlrnError(f'there is no metric called "{name}": {nearest(kind, names())}')
     if colon and not (kind.endswith("-y") and pixels.isascii() and pixels.isdigit()):
         raise CnlrnError(f'there is no metric called "{name}": only psnr-y and ssim-y take a border, as in psnr-y:8')
     border = int(pixels) if colon else BORDER

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, nearest
 
 DEFAULT = "cnlrn-s"
 FOLDER = Path(__file__).parent
@@ -53,11 +53,7 @@ def find(model: str | os.PathLike[str]) -> tuple[Path, str | None]:
     cards = {card.name: card for card in models()}
     if model in cards:
         return FOLDER / cards[model].file, cards[model].sha256
-    import difflib
-
-    nearest = difflib.get_close_matches(model, cards, n=1, cutoff=0.4)
-    suggestion = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(cards)} or give an .onnx file"
-    raise CnlrnError(f"there is no model {model!r}; {suggestion}")
+    raise CnlrnError(f"there is no model {model!r}, and it is no .onnx file; {nearest(model, cards)}")
 
 
 def _card(path: Path) -> Card:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, nearest
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.cnlrn import CNLRN, CNLRNPreset, DeblurringPretraining
 from cnlrn.networks.compact import CNLRN_S, CNLRN_XS, CompactCNLRN
@@ -92,18 +91,13 @@ def build(name: str, changes: Mapping[str, float] | None = None) -> RestorationN
         CnlrnError: there is no such name or hyper-parameter; the message offers the nearest.
     """
     if name not in _NETWORKS:
-        raise CnlrnError(f'There is no network called "{name}": {_hint(name, _NETWORKS)}')
+        raise CnlrnError(f'There is no network called "{name}": {nearest(name, _NETWORKS)}')
     preset, network = _NETWORKS[name]
     known = [field.name for field in dataclasses.fields(preset)]
     for change in changes or {}:
         if change not in known:
-            raise CnlrnError(f'{name} has no hyper-parameter called "{change}": {_hint(change, known)}')
+            raise CnlrnError(f'{name} has no hyper-parameter called "{change}": {nearest(change, known)}')
     return network(dataclasses.replace(preset, **(changes or {})))
-
-
-def _hint(wanted: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(wanted.lower(), known, n=1, cutoff=0.4)
-    return f'did you mean "{near[0]}"?' if near else f"choose from {', '.join(known)}."
 
 
 def presets() -> dict[str, DataclassInstance]:

@@ -4,12 +4,11 @@
 docs/losses.md tells where each comes from and what deviates. Learning rates, patches and steps are the recipe's.
 """
 
-import difflib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, nearest
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +103,7 @@ def expanded(tree: Mapping[str, object]) -> dict[str, object]:
     network, wanted = str(tree.get("network")), str(tree["loss"])
     paper = _of_network(network) if wanted == "paper" else _PAPERS.get(wanted)
     if paper is None:
-        near = difflib.get_close_matches(wanted, _PAPERS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"choose from paper, {', '.join(_PAPERS)}"
+        hint = nearest(wanted, ("paper", *_PAPERS))
         raise CnlrnError(f"loss is {wanted}, and no paper of that name is known; {hint}")
     adversarial, perceptual, loss = paper.adversarial, paper.perceptual, paper.loss
     if adversarial and network.endswith(_COMPACT):
