@@ -53,7 +53,9 @@ class CompactPreset:
 
 
 CNLRN_S = CompactPreset()
-CNLRN_XS = CompactPreset(half_width=32, quarter_width=64, quarter_blocks=1, group_blocks=2, attention_width=32)
+CNLRN_XS = CompactPreset(
+    half_width=32, quarter_width=64, up_width=8, quarter_blocks=0, group_blocks=3, attention_width=32
+)
 
 
 class ResBlock(nn.Module):
