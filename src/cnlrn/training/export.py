@@ -107,20 +107,21 @@ def export_model(name: str, weights: Path, folder: Path) -> Card:
 
 
 def _shuffle_by_convolution(graph: onnx.GraphProto) -> None:
-    """Make each pixel shuffle by 2 a transposed convolution of ones and zeros, which gives the same numbers.
+    """Make each pixel shuffle a transposed convolution of ones and zeros, which gives the same numbers.
 
-    ONNX Runtime copies single numbers on one thread to shuffle pixels, and takes two to four times as long.
+    ONNX Runtime copies single numbers on one thread to shuffle pixels, and takes up to four times as long.
     """
     shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
     for node in graph.node:
         attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-        if node.op_type != "DepthToSpace" or (attributes["blocksize"], attributes["mode"]) != (2, b"CRD"):
+        if node.op_type != "DepthToSpace" or attributes["mode"] != b"CRD":
             continue
-        groups = shapes[node.input[0]][1].dim_value // 4
-        ones = np.tile(np.eye(4, dtype=np.float32).reshape(4, 1, 2, 2), (groups, 1, 1, 1))
+        size = attributes["blocksize"]
+        groups = shapes[node.input[0]][1].dim_value // size**2
+        ones = np.tile(np.eye(size**2, dtype=np.float32).reshape(size**2, 1, size, size), (groups, 1, 1, 1))
         graph.initializer.append(onnx.numpy_helper.from_array(ones, f"{node.output[0]}_places"))
         places = [node.input[0], f"{node.output[0]}_places"]
-        node.CopyFrom(onnx.helper.make_node("ConvTranspose", places, node.output, strides=[2, 2], group=groups))
+        node.CopyFrom(onnx.helper.make_node("ConvTranspose", places, node.output, strides=[size, size], group=groups))
 
 
 def _halve(graph: onnx.GraphProto) -> None:
