@@ -89,8 +89,8 @@ def test_an_unknown_name_is_answered_by_the_nearest() -> None:
 
 
 def test_a_changed_hyper_parameter_changes_the_network():
-    plain, changed = build("cnlrn-xs"), build("cnlrn-xs", {"group_blocks": 3, "attention_width": 0})
-    assert len(changed.body[0].body) == 3
-    assert len(plain.body[0].body) == 3  # attention and two blocks
+    plain, changed = build("cnlrn-xs"), build("cnlrn-xs", {"group_blocks": 2, "attention_width": 0})
+    assert len(changed.body[0].body) == 2
+    assert len(plain.body[0].body) == 4  # attention and three blocks
     with pytest.raises(CnlrnError, match='no hyper-parameter called "group_block": did you mean group_blocks'):
         build("cnlrn-xs", {"group_block": 2})

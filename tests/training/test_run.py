@@ -130,7 +130,7 @@ def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(folder: Path, plan: tupl
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-LSGAN = "adversarial={kind: lsgan, discriminator: patch, weight: 0.1, width: 2, lr: 0.1, steps: 3}"
+LSGAN = "adversarial={kind: lsgan, discriminator: patch, weight: 0.1, width: 2, lr: 0.03, steps: 3}"
 
 
 @pytest.mark.parametrize("plan", [(), (LSGAN,)], ids=["on pixels", "against a discriminator"])
