@@ -58,13 +58,12 @@ ROWS = (
 
 
 def sharp_picture(name: str) -> np.ndarray:
-    """The sample picture as uint8 RGB, sides cropped to multiples of 4; or a page of text."""
+    """The sample picture as uint8 RGB, or a page of text."""
     if name == "text":
         return written()
     loaded = getattr(data, name)()
     picture = loaded[0] if isinstance(loaded, tuple) else loaded
-    picture = np.dstack([picture] * 3) if picture.ndim == 2 else picture[..., :3]
-    return np.ascontiguousarray(picture[: picture.shape[0] // 4 * 4, : picture.shape[1] // 4 * 4])
+    return np.dstack([picture] * 3) if picture.ndim == 2 else picture[..., :3]
 
 
 def written() -> np.ndarray:

@@ -1,4 +1,5 @@
-"""The one exception that stands for a user's mistake: its message says what is wrong and what to do."""
+"""The one exception that stands for a user's mistake: its message says what is wrong and what to do. And what to say
+of a name that is not known."""
 
 from collections.abc import Collection
 

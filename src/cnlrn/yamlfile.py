@@ -111,11 +111,8 @@ class Schema:
         if "kind" not in value and len(named := [key for key in value if key in kinds]) == 1:
             return self._dataclass(kinds[named[0]], value, where)
         if str(value.get("kind")) not in kinds:
-            hint = (
-                ""
-                if "kind" in value
-                else "".join(f"; {nearest(str(key), kinds, where + '.')}" for key in list(value)[:1])
-            )
+            unknown = [] if "kind" in value else list(value)[:1]
+            hint = "".join(f"; {nearest(str(key), kinds, where + '.')}" for key in unknown)
             raise CnlrnError(f"{where}.kind must be one of {', '.join(kinds)}{hint}")
         rest = {key: item for key, item in value.items() if key != "kind"}
         return self._dataclass(kinds[str(value["kind"])], rest, where)

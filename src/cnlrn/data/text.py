@@ -12,7 +12,7 @@ from cnlrn.errors import CnlrnError
 
 _SIZES = (10, 72)
 """Smallest and largest height of letters in HR pixels."""
-_LETTERS = string.ascii_lowercase * 6 + string.ascii_uppercase * 2 + string.digits * 2 + string.punctuation
+_LETTERS = string.ascii_lowercase * 6 + string.ascii_uppercase * 2 + string.digits * 2 + string.punctuation + " " * 24
 
 
 def font_files(folder: Path | None) -> tuple[str, ...]:
@@ -40,8 +40,9 @@ def draw_text(crop: Byte, rng: np.random.Generator, fonts: Sequence[str]) -> Byt
     top = 0.0
     while top < side:
         size = int(np.exp(rng.uniform(*np.log(_SIZES))))
-        font = ImageFont.truetype(str(rng.choice(fonts)), size) if len(fonts) else ImageFont.load_default(size)
-        pen.text((float(rng.uniform(0, size)), top), _words(rng, 3 * side // size), 255, font)
+        font = ImageFont.truetype(str(rng.choice(fonts)), size) if fonts else ImageFont.load_default(size)
+        start = float(rng.uniform(0, size)), top
+        pen.text(start, "".join(rng.choice(list(_LETTERS), 3 * side // size)), 255, font)
         top += size * float(rng.uniform(1.1, 2))
         if rng.random() < 0.2:
             pen.line([(0, top), (side, top)], 255, int(rng.integers(1, 5)))
@@ -49,11 +50,5 @@ def draw_text(crop: Byte, rng: np.random.Generator, fonts: Sequence[str]) -> Byt
     slanted = mask.rotate(float(rng.normal(0, 8)), Image.Resampling.BICUBIC)
     left, upper = (side - width) // 2, (side - height) // 2
     cover = np.asarray(slanted.crop((left, upper, left + width, upper + height)), np.float32)[..., None] / 255
-    shade = rng.uniform(0, 60, 3) if ground.mean() > 127 else rng.uniform(195, 255, 3)
-    ink = np.asarray(shade, np.float32)
+    ink = rng.uniform(*((0, 60) if ground.mean() > 127 else (195, 255)), 3).astype(np.float32)
     return np.asarray(ground + cover * (ink - ground) + 0.5, np.uint8)
-
-
-def _words(rng: np.random.Generator, letters: int) -> str:
-    drawn = rng.choice(list(_LETTERS + 24 * " "), letters)
-    return "".join(drawn)

@@ -125,10 +125,7 @@ class DeblurringModule(nn.Module):
         """Widths and counts from the preset."""
         super().__init__()
         full, half, quarter = preset.width, preset.half_width, preset.quarter_width
-        self.deep = bool(preset.deblurring)
         self.head = nn.Conv2d(3, full, 3, padding=1)
-        if not self.deep:
-            return
         self.down1 = nn.Conv2d(full, half, 3, stride=2, padding=1)
         self.encoder = nn.Sequential(*(ResBlock(half) for _ in range(preset.half_blocks)))
         self.down2 = nn.Conv2d(half, quarter, 3, stride=2, padding=1)
@@ -140,8 +137,6 @@ class DeblurringModule(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) to (n, width, h, w), h and w multiples of 4."""
         full = F.relu(self.head(lr))
-        if not self.deep:
-            return full
         half = self.encoder(F.relu(self.down1(full)))
         quarter = self.body(F.relu(self.down2(half)))
         half = self.decoder(half + F.pixel_shuffle(self.up2(quarter), 2))
@@ -160,18 +155,19 @@ class CompactCNLRN(RestorationNetwork):
         self.multiple = preset.patch * preset.window
         self.context = -(-_reach(preset) // self.multiple) * self.multiple
         width, up = preset.width, preset.up_width
-        self.deblur = DeblurringModule(preset)
+        self.deblur = (
+            DeblurringModule(preset)
+            if preset.deblurring
+            else nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU())
+        )
         self.body = nn.Sequential(*(NonLocalGroup(preset) for _ in range(preset.groups)))
         self.exit1 = nn.Conv2d(width, 3, 3, padding=1)
-        self.progressive = bool(preset.progressive)
-        if self.progressive:
+        channels, self.rich_scale = (up, 2) if preset.progressive else (width, 1)
+        if preset.progressive:
             self.upsample1 = nn.Conv2d(width, 4 * up, 3, padding=1)
             self.refine = nn.Sequential(*(ResBlock(up) for _ in range(preset.up_blocks)))
-            self.exit2 = nn.Conv2d(up, 3, 3, padding=1)
-            self.exit4 = nn.Conv2d(up, 12, 3, padding=1)
-        else:
-            self.exit2 = nn.Conv2d(width, 12, 3, padding=1)
-            self.exit4 = nn.Conv2d(width, 48, 3, padding=1)
+        self.exit2 = nn.Conv2d(channels, 3 * (2 // self.rich_scale) ** 2, 3, padding=1)
+        self.exit4 = nn.Conv2d(channels, 3 * (4 // self.rich_scale) ** 2, 3, padding=1)
         self.bicubic2, self.bicubic4 = Bicubic(2), Bicubic(4)
         for layer in (self.exit1, self.exit2, self.exit4):
             layer.weight.data.mul_(0.1)
@@ -193,15 +189,14 @@ class CompactCNLRN(RestorationNetwork):
         return self._joined(lr, target - self._enlarged(lr, scale), scale)
 
     def _rich(self, clear: Tensor) -> Tensor:
-        """Clear LR features to those that the exits at x2 and x4 read, at 2xLR if the network is progressive."""
-        features: Tensor = self.body(clear)
-        return self.refine(F.pixel_shuffle(F.relu(self.upsample1(features)), 2)) if self.progressive else features
+        """Clear LR features to those that the exits at x2 and x4 read, `rich_scale` times LR's size."""
+        rich: Tensor = self.body(clear)
+        return rich if self.rich_scale == 1 else self.refine(F.pixel_shuffle(F.relu(self.upsample1(rich)), 2))
 
     def _picture(self, lr: Tensor, features: Tensor, scale: int) -> Tensor:
         """The exit at `scale`."""
         difference: Tensor = {1: self.exit1, 2: self.exit2, 4: self.exit4}[scale](features)
-        factor = 1 if scale == 1 else scale // 2 if self.progressive else scale
-        return self._joined(lr, difference, scale, factor)
+        return self._joined(lr, difference, scale, 1 if scale == 1 else scale // self.rich_scale)
 
     def _joined(self, lr: Tensor, difference: Tensor, scale: int, factor: int = 1) -> Tensor:
         """The bicubic enlargement of `lr` and the difference to it, whose height and width are `factor` times smaller,
@@ -229,8 +224,8 @@ class CompactCNLRN(RestorationNetwork):
 def _reach(preset: CompactPreset) -> int:
     """How many LR pixels away a pixel of the output can look, at most, however it lies on the grids."""
     encoder_decoder = 1 + 2 * (1 + 4 * preset.half_blocks) + 4 * 2 * preset.quarter_blocks + 3
-    deblurring = 1 + preset.deblurring * encoder_decoder
+    deblurring = 1 + (encoder_decoder if preset.deblurring else 0)
     group = preset.patch * preset.window - 1 + 2 * preset.group_blocks
-    upsampling = 1 + preset.progressive * (preset.up_blocks + 1)
+    upsampling = 1 + (preset.up_blocks + 1 if preset.progressive else 0)
     steadying = preset.patch * preset.window * 3 // 2
     return deblurring + preset.groups * group + upsampling + steadying
