@@ -25,7 +25,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from cnlrn import tiff
+from cnlrn import avif, tiff
 from cnlrn.errors import CnlrnError
 from cnlrn.files import beside, replacing
 
@@ -140,7 +140,7 @@ class _Format:
     largest_side: int
     options: dict[str, Any]
     alpha: bool = True
-    large: int = sys.maxsize  # bytes of samples beyond which large_options are needed
+    large: int = sys.maxsize  # bytes of samples beyond which large_options are needed, or tiles (AVIF)
     large_options: dict[str, Any] = field(default_factory=dict)
 
     def check_size(self, width: int, height: int) -> None:
@@ -151,10 +151,14 @@ class _Format:
                 f"side; {'make it smaller' if self.largest_side == _LARGEST_SIDE else 'write a PNG or TIFF'}"
             )
 
+    def is_large(self, image: Any) -> bool:
+        """Whether `image` has more than `large` bytes of samples."""
+        size: int = image.width * image.height * image.bands * np.dtype(_DTYPES[image.format]).itemsize
+        return size > self.large
+
     def options_for(self, image: Any) -> dict[str, Any]:
         """`options`, and what large pictures need besides."""
-        size = image.width * image.height * image.bands * np.dtype(_DTYPES[image.format]).itemsize
-        return self.options | (self.large_options if size > self.large else {})
+        return self.options | (self.large_options if self.is_large(image) else {})
 
 
 _LARGEST_SIDE = 100_000_000  # libvips' own limit
@@ -175,6 +179,13 @@ _WEBP = _Format(
     large=2**26,  # or libwebp takes 20 bytes a pixel instead of 6
     large_options={"smart_subsample": False, "effort": 2},
 )
+_AVIF = _Format(
+    "heifsave",
+    ("uchar", "ushort"),
+    16384,
+    {"Q": 90, "compression": "av1", "effort": 2},
+    large=2**25,  # or its encoder takes 35 bytes a pixel
+)
 _FORMATS = {
     ".png": _Format("pngsave", ("uchar", "ushort"), _LARGEST_SIDE, {"compression": 3, "filter": "paeth"}),
     ".jpg": _JPEG,
@@ -182,7 +193,7 @@ _FORMATS = {
     ".webp": _WEBP,
     ".tif": _TIFF,
     ".tiff": _TIFF,
-    ".avif": _Format("heifsave", ("uchar", "ushort"), 16384, {"Q": 90, "compression": "av1", "effort": 2}),
+    ".avif": _AVIF,
 }
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 _METADATA = ("exif-data", "xmp-data", "iptc-data")
@@ -228,7 +239,10 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
     image = _to_vips(picture, file_format)
     try:
         with replacing(path) as temporary:
-            getattr(image, file_format.saver)(os.fsencode(temporary), keep="all", **file_format.options_for(image))
+            if file_format is _AVIF and file_format.is_large(image):
+                temporary.write_bytes(_avif_of_tiles(image))
+            else:
+                getattr(image, file_format.saver)(os.fsencode(temporary), keep="all", **file_format.options_for(image))
             if file_format is _TIFF and "exif-data" in picture.metadata:
                 with temporary.open("rb+") as file:
                     tiff.add_exif(file, picture.metadata["exif-data"])
@@ -313,6 +327,8 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
     image = _to_vips(picture, file_format)
     saver = getattr(image, f"{file_format.saver}_buffer")
     try:
+        if file_format is _AVIF and file_format.is_large(image):
+            return _avif_of_tiles(image)
         data: bytes = saver(keep="all", **file_format.options_for(image))
     except pyvips.Error as error:
         raise CnlrnError(f"the result cannot be encoded{_because(error)}") from error
@@ -321,6 +337,11 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
             tiff.add_exif(file, picture.metadata["exif-data"])
             return file.getvalue()
     return data
+
+
+def _avif_of_tiles(image: Any) -> bytes:
+    """The bytes of an AVIF file of `image`, with no more than a tile in the encoder at a time."""
+    return avif.grid(image, lambda tile: bytes(tile.heifsave_buffer(keep="all", **_AVIF.options)))
 
 
 def check_target(path: Path) -> _Format:

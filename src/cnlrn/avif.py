@@ -1,0 +1,188 @@
+"""Large AVIF files as a grid of tiles, each encoded by itself: an encoder holds a whole picture, 35 bytes a pixel.
+
+Sources: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 (items, their properties and references, the grid) and AV1 Image
+File Format 1.1 (AOM, 2022). Nothing here looks into samples: tiles are small AVIF files whose parts are put together
+anew.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+SIDE = 2048
+"""Width and height of a tile in pixels; tiles at the right and the bottom are filled up and cut by the reader."""
+
+_COLOUR, _ALPHA = 0, 1
+_ADDED = ("Exif", "mime")  # types of the items that hold EXIF and XMP
+_OF_TILES_ONLY = (b"av1C", b"ispe")  # properties of the coded picture, which a grid does not have, or has of its own
+
+
+@dataclass
+class _Item:
+    """One item: a coded picture, a grid of them, or metadata. `details` are what follows the type in its entry."""
+
+    kind: str
+    content: bytes
+    details: bytes = b"\0"
+    hidden: bool = False
+    properties: list[bytes] = field(default_factory=list)
+    essential: list[bool] = field(default_factory=list)
+    references: list[tuple[bytes, list[int]]] = field(default_factory=list)
+
+
+def grid(image: Any, encode: Callable[[Any], bytes]) -> bytes:
+    """The bytes of an AVIF file of `image`, a libvips image that may be readable from top to bottom only.
+
+    `encode` makes an AVIF file of one still picture, with or without alpha, of any libvips image like it. Metadata and
+    profile are those of the first tile's file. No more than a row of tiles is held uncompressed.
+    """
+    colours: list[_Item] = []
+    alphas: list[_Item] = []
+    added: list[_Item] = []
+    for tile in _tiles(image):
+        items, primary = _items(encode(tile))
+        colours.append(items[primary])
+        alphas += [item for item in items.values() if (b"auxl", [primary]) in item.references]
+        added = added or [item for item in items.values() if item.kind in _ADDED]
+    whole = 1
+    ordered = [_grid_of(colours, image.width, image.height, whole + 1)]
+    ordered += colours
+    if alphas:
+        ordered.append(_grid_of(alphas, image.width, image.height, len(ordered) + 2, of=whole))
+        ordered += alphas
+    ordered += [_Item(item.kind, item.content, item.details, references=[(b"cdsc", [whole])]) for item in added]
+    return _file(ordered)
+
+
+def _tiles(image: Any) -> Iterator[Any]:
+    """The tiles of `image`, a row after the other, all of `SIDE` x `SIDE` pixels; the border pixel fills them up."""
+    for top in range(0, image.height, SIDE):
+        row = image.crop(0, top, image.width, min(SIDE, image.height - top)).copy_memory()
+        for left in range(0, image.width, SIDE):
+            tile = row.crop(left, 0, min(SIDE, image.width - left), row.height)
+            yield tile.embed(0, 0, SIDE, SIDE, extend="copy")
+
+
+def _grid_of(tiles: Sequence[_Item], width: int, height: int, first: int, of: int | None = None) -> _Item:
+    """The item that puts `tiles`, which are numbered from `first`, together; `of`: the item whose alpha it is."""
+    rows, columns = -(-height // SIDE), -(-width // SIDE)
+    own = [
+        (data, essential)
+        for data, essential in zip(tiles[0].properties, tiles[0].essential, strict=True)
+        if data[4:8] not in _OF_TILES_ONLY
+    ]
+    own.append((_box(b"ispe", struct.pack(">III", 0, width, height)), False))
+    references = [(b"dimg", list(range(first, first + len(tiles))))]
+    for tile in tiles:
+        tile.hidden, tile.references = True, []
+    content = struct.pack(">BBBBII", 0, 1, rows - 1, columns - 1, width, height)
+    item = _Item("grid", content, properties=[data for data, _ in own], essential=[needed for _, needed in own])
+    item.references = references + ([(b"auxl", [of])] if of else [])
+    return item
+
+
+# -- reading
+
+
+def _items(data: bytes) -> tuple[dict[int, _Item], int]:
+    """The items of a small AVIF file by their numbers, and the number of the primary one."""
+    meta = dict(_boxes(data, 0, len(data)))[b"meta"]
+    parts = dict(_boxes(data, meta.start + 4, meta.stop))
+    items: dict[int, _Item] = {}
+    for _, entry in _boxes(data, parts[b"iinf"].start + 6, parts[b"iinf"].stop):
+        number, _, kind = struct.unpack_from(">HH4s", data, entry.start + 4)
+        items[number] = _Item(kind.decode(), b"", data[entry.start + 12 : entry.stop])
+    for number, content in _contents(data, parts[b"iloc"].start):
+        items[number].content = content
+    inner = dict(_boxes(data, parts[b"iprp"].start, parts[b"iprp"].stop))
+    properties = [data[box.start - 8 : box.stop] for _, box in _boxes(data, inner[b"ipco"].start, inner[b"ipco"].stop)]
+    at = inner[b"ipma"].start
+    wide = data[at + 3] & 1
+    (count,) = struct.unpack_from(">I", data, at + 4)
+    at += 8
+    for _ in range(count):
+        number, length = struct.unpack_from(">HB", data, at)
+        places = struct.unpack_from(f">{length}{'H' if wide else 'B'}", data, at + 3)
+        mark = 0x8000 if wide else 0x80
+        items[number].properties = [properties[(place & (mark - 1)) - 1] for place in places]
+        items[number].essential = [bool(place & mark) for place in places]
+        at += 3 + length * (2 if wide else 1)
+    if b"iref" in parts:
+        for kind, box in _boxes(data, parts[b"iref"].start + 4, parts[b"iref"].stop):
+            number, length, *to = struct.unpack_from(f">HH{(box.stop - box.start - 4) // 2}H", data, box.start)
+            items[number].references.append((kind, to[:length]))
+    (primary,) = struct.unpack_from(">H", data, parts[b"pitm"].start + 4)
+    return items, primary
+
+
+def _contents(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    """Numbers and contents of the items that an item location box, version 0, places in the file."""
+    sizes, base_size, count = struct.unpack_from(">BBH", data, at + 4)
+    at += 8
+
+    def number(size: int) -> int:
+        nonlocal at
+        at += size
+        return int.from_bytes(data[at - size : at])
+
+    for _ in range(count):
+        item, _, base, extents = number(2), number(2), number(base_size >> 4), number(2)
+        pieces = []
+        for _ in range(extents):
+            start = base + number(sizes >> 4)
+            pieces.append(data[start : start + number(sizes & 15)])
+        yield item, b"".join(pieces)
+
+
+def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, range]]:
+    """Types of the boxes one after the other between two places, and where in `data` the content of each lies."""
+    while start < stop:
+        size, kind = struct.unpack_from(">I4s", data, start)
+        yield kind, range(start + 8, start + size)
+        start += size
+
+
+# -- writing
+
+
+def _file(items: Sequence[_Item]) -> bytes:
+    """A file of items numbered from 1, the first of them the primary one."""
+    head = _box(b"ftyp", b"avif" + bytes(4) + b"mif1avifmiaf")
+    size = len(head) + len(_meta(items, 0))  # as long, wherever contents begin
+    contents = b"".join(item.content for item in items)
+    return b"".join((head, _meta(items, size + 8), struct.pack(">I4s", 8 + len(contents), b"mdat"), contents))
+
+
+def _meta(items: Sequence[_Item], start: int) -> bytes:
+    """The box that describes `items`, whose contents lie one after the other from `start` in the file."""
+    places, entries, links, references = b"", b"", b"", b""
+    properties: dict[bytes, int] = {}
+    for number, item in enumerate(items, 1):
+        places += struct.pack(">HHHII", number, 0, 1, start, len(item.content))
+        start += len(item.content)
+        entry = struct.pack(">BBHHH4s", 2, 0, item.hidden, number, 0, item.kind.encode()) + item.details
+        entries += _box(b"infe", entry)
+        if item.properties:
+            own = [properties.setdefault(data, len(properties) + 1) for data in item.properties]
+            marked = [place | needed << 7 for place, needed in zip(own, item.essential, strict=True)]
+            links += struct.pack(f">HB{len(own)}B", number, len(own), *marked)
+        for kind, to in item.references:
+            references += _box(kind, struct.pack(f">HH{len(to)}H", number, len(to), *to))
+    linked = sum(bool(item.properties) for item in items)
+    return _box(
+        b"meta",
+        bytes(4)
+        + _box(b"hdlr", bytes(8) + b"pict" + bytes(13))
+        + _box(b"pitm", struct.pack(">IH", 0, 1))
+        + _box(b"iloc", struct.pack(">IBBH", 0, 0x44, 0, len(items)) + places)
+        + _box(b"iinf", struct.pack(">IH", 0, len(items)) + entries)
+        + _box(b"iprp", _box(b"ipco", b"".join(properties)) + _box(b"ipma", struct.pack(">II", 0, linked) + links))
+        + _box(b"iref", bytes(4) + references),
+    )
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
