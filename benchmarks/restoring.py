@@ -27,6 +27,8 @@ CASES = (
     (3125, 2000, np.uint8, "png", 1),
     (3125, 2000, np.uint8, "jpg", 1),
     (3125, 2000, np.uint16, "tif", 1),
+    (3125, 2000, np.uint8, "webp", 1),
+    (3125, 2000, np.uint8, "avif", 1),
     (6250, 4000, np.uint8, "jpg", 1),
 )
 

@@ -32,6 +32,14 @@ def test_an_update_is_as_large_as_the_rate_says_whatever_the_gradient():
         assert kernel.detach().square().mean().sqrt() == pytest.approx(0.2 * 0.1, rel=0.2)
 
 
+def test_kernels_decay_by_the_rate_and_nothing_else_does():
+    kernel, bias = nn.Parameter(torch.ones(16, 16)), nn.Parameter(torch.ones(16))
+    kernel.grad, bias.grad = torch.zeros(16, 16), torch.zeros(16)
+    Muon([kernel, bias], lr=0.1, betas=(0.9, 0.99), weight_decay=0.5).step()
+    torch.testing.assert_close(kernel.detach(), torch.full((16, 16), 0.95))
+    torch.testing.assert_close(bias.detach(), torch.ones(16))
+
+
 def test_narrow_kernels_and_biases_are_learned_as_adam_does():
     torch.manual_seed(0)
     shapes = [(3, 32, 3, 3), (32, 3, 3, 3), (32,)]

@@ -63,6 +63,7 @@ def test_a_recipe_written_out_reads_back_equal(tmp_path: Path) -> None:
         ("steps=0", "at least 1"),
         ("optimiser.lr=fast", "optimiser.lr is 'fast'; expected a number"),
         ("optimiser.betas=[0.9]", "optimiser.betas"),
+        ("optimiser.weight_decay=0.1", "weight_decay is for Muon, not for adam"),
         ("precision=half", "one of auto, bf16, float32"),
         ("data.kind=video", "data.kind must be one of sharp"),
         ("optimiser.periods=[5]", "periods cover 5 steps of 10"),

@@ -6,9 +6,11 @@ For users' pictures (alpha, profiles, 16 bits) there is `cnlrn.pictures`; here e
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -80,7 +82,13 @@ class Store:
     def __getitem__(self, index: int) -> Byte:
         """The array at `index`, read-only, backed by the file."""
         entry = self.entries[index]
-        return np.memmap(self.file, np.uint8, "r", entry.offset, entry.shape)
+        return _mapped(self.file)[entry.offset : entry.offset + math.prod(entry.shape)].reshape(entry.shape)
+
+
+@lru_cache(maxsize=8)
+def _mapped(file: Path) -> Byte:
+    """The bytes of a store's file; opened once, since that takes as long as cropping and turning a picture."""
+    return np.memmap(file, np.uint8, "r")
 
 
 def open_store(file: Path) -> Store | None:

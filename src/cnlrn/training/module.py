@@ -98,7 +98,7 @@ class Training(pl.LightningModule):
         groups = [{"params": group, "rate": rate} for rate, group in enumerate((rest, module)) if group]
         settings = self.recipe.optimiser
         if settings.method == "muon":
-            return Muon(groups, lr=settings.lr, betas=settings.betas)
+            return Muon(groups, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
         return torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas, fused=True)
 
     def train_dataloader(self) -> DataLoader[Item]:

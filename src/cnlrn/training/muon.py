@@ -26,9 +26,15 @@ class Muon(torch.optim.Optimizer):
     that read and give pictures, and all that is no kernel, is learned by Adam at the same rate.
     """
 
-    def __init__(self, params: Iterable[Any], lr: float, betas: tuple[float, float]) -> None:
-        """`params` as for `torch.optim.Adam`; `betas` are those of Adam for what is not orthogonalised."""
-        super().__init__(params, {"lr": lr, "betas": betas})
+    def __init__(
+        self, params: Iterable[Any], lr: float, betas: tuple[float, float], weight_decay: float = 0.0
+    ) -> None:
+        """`params` as for `torch.optim.Adam`; `betas` are those of Adam for what is not orthogonalised.
+
+        A step takes `weight_decay` x `lr` of itself from each kernel that is: its updates are of one size even where
+        gradients are noise, so without it such kernels grow as long as training lasts.
+        """
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -44,6 +50,7 @@ class Muon(torch.optim.Optimizer):
                 else:
                     self._as_adam(parameter, parameter.grad, group["lr"], group["betas"])
             for kernels in alike.values():
+                torch._foreach_mul_(kernels, 1 - group["lr"] * group["weight_decay"])
                 self._orthogonally(kernels, group["lr"])
 
     def _orthogonally(self, kernels: list[Tensor], lr: float) -> None:

@@ -160,6 +160,8 @@ class Optimiser:
     """Steps at the start in which the learning rate rises linearly."""
     clip: float | None = None
     """Largest norm of the gradient; None is no clipping."""
+    weight_decay: float = 0.0
+    """Share of a kernel that a step takes from it, in learning rates (Muon's kernels only)."""
     ema: float = 0.999
     """Decay of the exponential moving average of weights, which is what is validated and kept."""
 
@@ -239,6 +241,8 @@ def _check(recipe: Recipe) -> None:
         )
     if optimiser.restart_weights and len(optimiser.restart_weights) != len(optimiser.periods):
         raise CnlrnError("optimiser.restart_weights and optimiser.periods must have as many entries")
+    if optimiser.weight_decay and optimiser.method != "muon":
+        raise CnlrnError(f"optimiser.weight_decay is for Muon, not for {optimiser.method}; set it to 0")
     loss, adversarial = recipe.loss, recipe.adversarial
     if not (recipe.perceptual or loss.l1 or loss.squared or loss.charbonnier or loss.gradient or loss.edge):
         raise CnlrnError("the loss has no term; give one of loss.l1, loss.squared and so on a weight")
