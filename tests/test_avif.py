@@ -11,7 +11,7 @@ XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(avif, "SIDE", 64)
+    monkeypatch.setattr(avif, "SMALLEST", 64)
     monkeypatch.setattr(pictures._Format, "is_large", lambda self, image: True)
 
 
@@ -28,6 +28,14 @@ def test_tiles_give_the_picture_whatever_its_size(height, width, dtype):
     got = pictures.read(pictures.encode(pictures.Picture(pixels=pixels), ".avif"))
     assert got.pixels.dtype == dtype
     assert np.abs(got.pixels.astype(float) - pixels).max() <= 8 / 255 * np.iinfo(dtype).max
+
+
+def test_a_picture_has_no_more_tiles_than_readers_take_with_alpha_as_without():
+    pixels = np.full((64 * 24, 64 * 20, 3), 90, np.uint8)
+    for alpha in (None, pixels[..., 0]):
+        got = pictures.read(pictures.encode(pictures.Picture(pixels=pixels, alpha=alpha), ".avif"))
+        assert np.abs(got.pixels.astype(int) - 90).max() <= 1
+        assert (got.alpha is None) == (alpha is None)
 
 
 def test_another_decoder_sees_the_same_picture_with_alpha_and_metadata():

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-SIDE = 2048
-"""Width and height of a tile in pixels; tiles at the right and the bottom are filled up and cut by the reader."""
+SMALLEST = 512
+"""Least width and height of a tile in pixels. Tiles at the right and the bottom are filled up and cut by the reader."""
 
+_MOST = 120
+"""Tiles in a picture: readers such as libheif refuse files of more than 256 items, and alpha has tiles of its own."""
+_STEP = 64
 _COLOUR, _ALPHA = 0, 1
 _ADDED = ("Exif", "mime")  # types of the items that hold EXIF and XMP
 _OF_TILES_ONLY = (b"av1C", b"ispe")  # properties of the coded picture, which a grid does not have, or has of its own
@@ -33,42 +36,53 @@ class _Item:
     references: list[tuple[bytes, list[int]]] = field(default_factory=list)
 
 
-def grid(image: Any, encode: Callable[[Any], bytes]) -> bytes:
-    """The bytes of an AVIF file of `image`, a libvips image that may be readable from top to bottom only.
+def grid(image: Any, encode: Callable[[Any], bytes]) -> list[bytes]:
+    """The bytes of an AVIF file of `image`, a libvips image that may be readable from top to bottom only, in pieces.
 
     `encode` makes an AVIF file of one still picture, with or without alpha, of any libvips image like it. Metadata and
     profile are those of the first tile's file. No more than a row of tiles is held uncompressed.
     """
+    side = _side(image.width, image.height)
     colours: list[_Item] = []
     alphas: list[_Item] = []
     added: list[_Item] = []
-    for tile in _tiles(image):
+    for tile in _tiles(image, side):
         items, primary = _items(encode(tile))
         colours.append(items[primary])
         alphas += [item for item in items.values() if (b"auxl", [primary]) in item.references]
         added = added or [item for item in items.values() if item.kind in _ADDED]
     whole = 1
-    ordered = [_grid_of(colours, image.width, image.height, whole + 1)]
+    ordered = [_grid_of(colours, side, image, whole + 1)]
     ordered += colours
     if alphas:
-        ordered.append(_grid_of(alphas, image.width, image.height, len(ordered) + 2, of=whole))
+        ordered.append(_grid_of(alphas, side, image, len(ordered) + 2, of=whole))
         ordered += alphas
     ordered += [_Item(item.kind, item.content, item.details, references=[(b"cdsc", [whole])]) for item in added]
     return _file(ordered)
 
 
-def _tiles(image: Any) -> Iterator[Any]:
-    """The tiles of `image`, a row after the other, all of `SIDE` x `SIDE` pixels; the border pixel fills them up."""
-    for top in range(0, image.height, SIDE):
-        row = image.crop(0, top, image.width, min(SIDE, image.height - top)).copy_memory()
-        for left in range(0, image.width, SIDE):
-            tile = row.crop(left, 0, min(SIDE, image.width - left), row.height)
-            yield tile.embed(0, 0, SIDE, SIDE, extend="copy")
+def _side(width: int, height: int) -> int:
+    """Width and height of the tiles of a picture: small, but not too many."""
+    side = SMALLEST
+    while -(-width // side) * -(-height // side) > _MOST:
+        side += _STEP
+    return side
 
 
-def _grid_of(tiles: Sequence[_Item], width: int, height: int, first: int, of: int | None = None) -> _Item:
+def _tiles(image: Any, side: int) -> Iterator[Any]:
+    """The tiles of `image`, a row after the other, all of `side` x `side` pixels; the border pixel fills them up."""
+    for top in range(0, image.height, side):
+        row = image.crop(0, top, image.width, min(side, image.height - top)).copy_memory()
+        for left in range(0, image.width, side):
+            tile = row.crop(left, 0, min(side, image.width - left), row.height)
+            yield tile.embed(0, 0, side, side, extend="copy")
+
+
+def _grid_of(tiles: Sequence[_Item], side: int, image: Any, first: int, of: int | None = None) -> _Item:
     """The item that puts `tiles`, which are numbered from `first`, together; `of`: the item whose alpha it is."""
-    rows, columns = -(-height // SIDE), -(-width // SIDE)
+    width, height = image.width, image.height
+    columns = -(-width // side)
+    rows = len(tiles) // columns
     own = [
         (data, essential)
         for data, essential in zip(tiles[0].properties, tiles[0].essential, strict=True)
@@ -148,12 +162,13 @@ def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, range]]:
 # -- writing
 
 
-def _file(items: Sequence[_Item]) -> bytes:
-    """A file of items numbered from 1, the first of them the primary one."""
+def _file(items: Sequence[_Item]) -> list[bytes]:
+    """A file of items numbered from 1, the first of them the primary one, in pieces."""
     head = _box(b"ftyp", b"avif" + bytes(4) + b"mif1avifmiaf")
     size = len(head) + len(_meta(items, 0))  # as long, wherever contents begin
-    contents = b"".join(item.content for item in items)
-    return b"".join((head, _meta(items, size + 8), struct.pack(">I4s", 8 + len(contents), b"mdat"), contents))
+    length = sum(len(item.content) for item in items)
+    data = struct.pack(">I4s", 8 + length, b"mdat")
+    return [head, _meta(items, size + 8), data, *(item.content for item in items)]
 
 
 def _meta(items: Sequence[_Item], start: int) -> bytes:

@@ -240,7 +240,8 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
     try:
         with replacing(path) as temporary:
             if file_format is _AVIF and file_format.is_large(image):
-                temporary.write_bytes(_avif_of_tiles(image))
+                with temporary.open("wb") as file:
+                    file.writelines(_avif_of_tiles(image))
             else:
                 getattr(image, file_format.saver)(os.fsencode(temporary), keep="all", **file_format.options_for(image))
             if file_format is _TIFF and "exif-data" in picture.metadata:
@@ -328,7 +329,7 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
     saver = getattr(image, f"{file_format.saver}_buffer")
     try:
         if file_format is _AVIF and file_format.is_large(image):
-            return _avif_of_tiles(image)
+            return b"".join(_avif_of_tiles(image))
         data: bytes = saver(keep="all", **file_format.options_for(image))
     except pyvips.Error as error:
         raise CnlrnError(f"the result cannot be encoded{_because(error)}") from error
@@ -339,8 +340,8 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
     return data
 
 
-def _avif_of_tiles(image: Any) -> bytes:
-    """The bytes of an AVIF file of `image`, with no more than a tile in the encoder at a time."""
+def _avif_of_tiles(image: Any) -> list[bytes]:
+    """The bytes of an AVIF file of `image`, in pieces, with no more than a tile in the encoder at a time."""
     return avif.grid(image, lambda tile: bytes(tile.heifsave_buffer(keep="all", **_AVIF.options)))
 
 

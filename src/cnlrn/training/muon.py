@@ -26,9 +26,7 @@ class Muon(torch.optim.Optimizer):
     that read and give pictures, and all that is no kernel, is learned by Adam at the same rate.
     """
 
-    def __init__(
-        self, params: Iterable[Any], lr: float, betas: tuple[float, float], weight_decay: float = 0.0
-    ) -> None:
+    def __init__(self, params: Iterable[Any], lr: float, betas: tuple[float, float], weight_decay: float = 0.0) -> None:
         """`params` as for `torch.optim.Adam`; `betas` are those of Adam for what is not orthogonalised.
 
         A step takes `weight_decay` x `lr` of itself from each kernel that is: its updates are of one size even where
