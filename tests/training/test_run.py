@@ -26,10 +26,11 @@ from cnlrn.networks.checkpoints import save_weights
 from cnlrn.networks.cnlrn import CNLRN, CNLRNPreset, DeblurringPretraining
 from cnlrn.networks.compact import CompactCNLRN
 from cnlrn.networks.macs import macs_per_pixel
-from cnlrn.training.module import Training, reduced
+from cnlrn.training.module import Training
 from cnlrn.training.profiling import profile
 from cnlrn.training.recipe import PackedData, Recipe, SetData, load
 from cnlrn.training.run import fit, initialise, prepare, source, train
+from cnlrn.training.targets import reduced
 
 SMOKE = Path(__file__).parents[2] / "configs" / "smoke.yaml"
 

@@ -2,9 +2,9 @@
 
 SFTMD enlarges a picture with spatial feature transforms on a code of the blur kernel; a predictor guesses the code from
 the LR picture, and a corrector mends it by what it sees in the result, again and again. The paper trains SFTMD with the
-true codes first, then, with SFTMD fixed, predictor and corrector on the codes. That needs pairs with one known kernel
-each, which motion blur does not give: the trainer of this package trains all parts end to end, by the loss of the
-pictures alone, and learns what a code means. `encode`, `restore_with` and `codes` are what the paper's training takes.
+true codes first, then, with SFTMD fixed, predictor and corrector on the codes: `cnlrn.training.stages`. That needs one
+known kernel a picture, which motion blur does not give: on blurry pairs the trainer trains all parts end to end, by the
+loss of the pictures alone, and the network learns what a code means.
 
 Where the paper leaves something open: three convolutions before the blocks, a sigmoid on SFT's factors and the 9x9 at
 the end are as we know the authors' program; the corrector reaches the LR grid by strides of 2 in its first two
@@ -101,18 +101,10 @@ class IKC(RestorationNetwork):
             picture = self.sftmd(features, code)
             yield code, picture
 
-    def codes(self, lr: Tensor) -> list[Tensor]:
-        """All codes (n, 10) of `lr` (n, 3, h, w): the predictor's, then one a correction.
-
-        With SFTMD fixed, the paper trains by turns the predictor on the squared error of the first and the corrector on
-        that of the others, against `encode` of the true kernels (paper, sec. 3.2).
-        """
-        return [code for code, _ in self.corrections(lr)]
-
     def restore_with(self, lr: Tensor, code: Tensor) -> Tensor:
         """SFTMD's picture (n, 3, 4h, 4w) of `lr` (n, 3, h, w) for the codes `code` (n, 10).
 
-        The paper trains SFTMD first, on the error of this picture for `encode` of the true kernels (paper, sec. 3.3).
+        The paper trains SFTMD on this picture, for `encode` of the true kernels (paper, sec. 3.3).
         """
         picture: Tensor = self.sftmd(self.sftmd.features(lr), code)
         return picture

@@ -26,7 +26,6 @@ from torch.utils.data import DataLoader
 from cnlrn.data.sets import PairSet
 from cnlrn.data.stream import Batch, BatchIndices, Item, Samples, loader
 from cnlrn.degradation import SCALE
-from cnlrn.degradation.resize import matrix
 from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import save_weights
@@ -37,6 +36,8 @@ from cnlrn.training.muon import Muon
 from cnlrn.training.perceptual import PerceptualLoss
 from cnlrn.training.recipe import Optimiser, Recipe, plain
 from cnlrn.training.schedule import learning_rate
+from cnlrn.training.stages import prepare_stage, stage_loss
+from cnlrn.training.targets import reduced
 from cnlrn.training.validation import validate
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class Training(pl.LightningModule):
         """
         super().__init__()
         self.automatic_optimization = False
+        if recipe.stage:
+            prepare_stage(network, recipe.stage)
         self.network: RestorationNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.recipe, self.samples, self.out, self.minutes = recipe, samples, out, minutes
@@ -131,9 +134,13 @@ class Training(pl.LightningModule):
         """
         torch.manual_seed(_seed(self.recipe.seed, self.position, self.trainer.global_rank))
         lr, hr, indices = _floats(batch[0]), _floats(batch[1]), batch[2]
-        outputs = self.network.supervised(lr, self.weights)
-        loss = self._restoration_loss(lr, hr, outputs)
-        restored, sharp = outputs[self.largest][-1], reduced(hr, self.largest)
+        if self.recipe.stage:
+            outputs, loss = {}, stage_loss(self.network, self.recipe.stage, hr)
+        else:
+            outputs = self.network.supervised(lr, self.weights)
+            loss = self._restoration_loss(lr, hr, outputs)
+        if self.adversary:
+            restored, sharp = outputs[self.largest][-1], reduced(hr, self.largest)
         optimiser = self._optimizer()
         optimiser.zero_grad()
         self.manual_backward(loss + self.adversary.loss(restored, sharp) if self.adversary else loss)
@@ -296,7 +303,9 @@ class Training(pl.LightningModule):
 
     def _names(self, outputs: dict[int, list[Tensor]], indices: Tensor) -> str:
         """The samples of which an output is not finite, or all where that singles out none."""
-        finite = torch.stack([pictures[-1].isfinite().flatten(1).all(1) for pictures in outputs.values()]).all(0)
+        finite = torch.ones_like(indices, dtype=torch.bool)
+        for pictures in outputs.values():
+            finite &= pictures[-1].isfinite().flatten(1).all(1)
         chosen = indices if bool(finite.all()) else indices[~finite]
         return "; ".join(self.samples.name(int(index)) for index in chosen)
 
@@ -358,21 +367,6 @@ def rates_at(step: int, recipe: Recipe) -> tuple[float, float]:
         learning_rate(step, base, periods, weights, o.eta_min, o.warmup) for base in (o.lr, o.deblurring_lr or o.lr)
     )
     return network, deblurring
-
-
-def reduced(hr: Tensor, scale: float) -> Tensor:
-    """The target of a result `scale` times LR's size: `hr` (n, c, h, w) reduced to scale/4 by the protocol's bicubic.
-
-    Height and width times scale/4 are whole numbers. Equal to `degradation.resize.bicubic`, as two matrix products on
-    the whole batch; at x4 it is `hr` itself.
-    """
-    if scale == SCALE:
-        return hr
-    height, width = hr.shape[-2:]
-    weights = (matrix(n, round(n * scale / SCALE)).copy() for n in (height, width))
-    rows, columns = (torch.from_numpy(array).to(hr.device) for array in weights)
-    with torch.autocast(hr.device.type, enabled=False):
-        return rows @ (hr @ columns.T)
 
 
 def _seed(*numbers: int) -> int:

@@ -182,6 +182,8 @@ class Recipe:
     perceptual: Perceptual | None = None
     adversarial: Adversarial | None = None
     optimiser: Optimiser = field(default_factory=Optimiser)
+    stage: Literal["sftmd", "estimators"] | None = None
+    """Which parts of IKC to train in its paper's turns, see `cnlrn.training.stages`; None is the whole network."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """auto is bf16 where the hardware multiplies it, else float32."""
     devices: int | None = None
@@ -244,6 +246,8 @@ def _check(recipe: Recipe) -> None:
     if optimiser.weight_decay and optimiser.method != "muon":
         raise CnlrnError(f"optimiser.weight_decay is for Muon, not for {optimiser.method}; set it to 0")
     loss, adversarial = recipe.loss, recipe.adversarial
+    if recipe.stage and (adversarial or recipe.perceptual):
+        raise CnlrnError("stage has a loss of its own; leave out adversarial and perceptual")
     if not (recipe.perceptual or loss.l1 or loss.squared or loss.charbonnier or loss.gradient or loss.edge):
         raise CnlrnError("the loss has no term; give one of loss.l1, loss.squared and so on a weight")
     if recipe.perceptual and not recipe.perceptual.layers:
