@@ -71,6 +71,7 @@ class PackedData:
     patch: int = 256
 
 
+Stage = Literal["sftmd", "estimators"]
 Data = SharpData | PreparedData | PairsData | RedsData | SetData | PackedData
 _SCHEMA = Schema(
     "recipe",
@@ -182,7 +183,7 @@ class Recipe:
     perceptual: Perceptual | None = None
     adversarial: Adversarial | None = None
     optimiser: Optimiser = field(default_factory=Optimiser)
-    stage: Literal["sftmd", "estimators"] | None = None
+    stage: Stage | None = None
     """Which parts of IKC to train in its paper's turns, see `cnlrn.training.stages`; None is the whole network."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """auto is bf16 where the hardware multiplies it, else float32."""

@@ -4,8 +4,6 @@ The sharp patches of a batch are blurred by the paper's isotropic gaussian kerne
 here, in place of the LR patches that the data give: motion blur has no one kernel that a code could stand for.
 """
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,9 +11,8 @@ from torch import Tensor
 from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.ikc import IKC, KERNEL, WIDTHS
+from cnlrn.training.recipe import Stage
 from cnlrn.training.targets import reduced
-
-Stage = Literal["sftmd", "estimators"]
 
 
 def prepare_stage(network: RestorationNetwork, stage: Stage) -> None:
