@@ -18,21 +18,22 @@ SMALLEST = 512
 _MOST = 120
 """Tiles in a picture: readers such as libheif refuse files of more than 256 items, and alpha has tiles of its own."""
 _STEP = 64
-_COLOUR, _ALPHA = 0, 1
 _ADDED = ("Exif", "mime")  # types of the items that hold EXIF and XMP
 _OF_TILES_ONLY = (b"av1C", b"ispe")  # properties of the coded picture, which a grid does not have, or has of its own
 
 
 @dataclass
 class _Item:
-    """One item: a coded picture, a grid of them, or metadata. `details` are what follows the type in its entry."""
+    """One item: a coded picture, a grid of them, or metadata.
+
+    `details` are what follows the type in its entry; a property comes with whether a reader must know it.
+    """
 
     kind: str
     content: bytes
     details: bytes = b"\0"
     hidden: bool = False
-    properties: list[bytes] = field(default_factory=list)
-    essential: list[bool] = field(default_factory=list)
+    properties: list[tuple[bytes, bool]] = field(default_factory=list)
     references: list[tuple[bytes, list[int]]] = field(default_factory=list)
 
 
@@ -83,19 +84,13 @@ def _grid_of(tiles: Sequence[_Item], side: int, image: Any, first: int, of: int 
     width, height = image.width, image.height
     columns = -(-width // side)
     rows = len(tiles) // columns
-    own = [
-        (data, essential)
-        for data, essential in zip(tiles[0].properties, tiles[0].essential, strict=True)
-        if data[4:8] not in _OF_TILES_ONLY
-    ]
+    own = [(data, essential) for data, essential in tiles[0].properties if data[4:8] not in _OF_TILES_ONLY]
     own.append((_box(b"ispe", struct.pack(">III", 0, width, height)), False))
     references = [(b"dimg", list(range(first, first + len(tiles))))]
     for tile in tiles:
         tile.hidden, tile.references = True, []
     content = struct.pack(">BBBBII", 0, 1, rows - 1, columns - 1, width, height)
-    item = _Item("grid", content, properties=[data for data, _ in own], essential=[needed for _, needed in own])
-    item.references = references + ([(b"auxl", [of])] if of else [])
-    return item
+    return _Item("grid", content, properties=own, references=references + ([(b"auxl", [of])] if of else []))
 
 
 # -- reading
@@ -121,8 +116,7 @@ def _items(data: bytes) -> tuple[dict[int, _Item], int]:
         number, length = struct.unpack_from(">HB", data, at)
         places = struct.unpack_from(f">{length}{'H' if wide else 'B'}", data, at + 3)
         mark = 0x8000 if wide else 0x80
-        items[number].properties = [properties[(place & (mark - 1)) - 1] for place in places]
-        items[number].essential = [bool(place & mark) for place in places]
+        items[number].properties = [(properties[(place & (mark - 1)) - 1], bool(place & mark)) for place in places]
         at += 3 + length * (2 if wide else 1)
     if b"iref" in parts:
         for kind, box in _boxes(data, parts[b"iref"].start + 4, parts[b"iref"].stop):
@@ -181,9 +175,10 @@ def _meta(items: Sequence[_Item], start: int) -> bytes:
         entry = struct.pack(">BBHHH4s", 2, 0, item.hidden, number, 0, item.kind.encode()) + item.details
         entries += _box(b"infe", entry)
         if item.properties:
-            own = [properties.setdefault(data, len(properties) + 1) for data in item.properties]
-            marked = [place | needed << 7 for place, needed in zip(own, item.essential, strict=True)]
-            links += struct.pack(f">HB{len(own)}B", number, len(own), *marked)
+            marked = [
+                properties.setdefault(data, len(properties) + 1) | needed << 7 for data, needed in item.properties
+            ]
+            links += struct.pack(f">HB{len(marked)}B", number, len(marked), *marked)
         for kind, to in item.references:
             references += _box(kind, struct.pack(f">HH{len(to)}H", number, len(to), *to))
     linked = sum(bool(item.properties) for item in items)
