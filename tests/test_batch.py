@@ -1,5 +1,6 @@
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -220,6 +221,7 @@ def test_an_interruption_finishes_what_is_being_written_and_leaves_nothing_else(
     folder: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pictures, "_IN_MEMORY", 10)  # every result waits in a file beside its target
+    monkeypatch.setattr(LazyPicture, "is_large", False)  # while the next is computed
     encoding, write = threading.Event(), pictures.write
 
     def slow(picture: LazyPicture, path: Path) -> None:
@@ -238,6 +240,25 @@ def test_an_interruption_finishes_what_is_being_written_and_leaves_nothing_else(
         list(restore_all(restorer, Search(["photos"], "out"), progress=interrupt))
     assert files(Path("out")) <= {"a_x4.png", "b_x4.png"}
     assert "a_x4.png" in files(Path("out"))
+
+
+def test_a_large_result_is_written_before_the_next_is_computed(
+    folder: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "_IN_MEMORY", 10)
+    writing, write = threading.Event(), pictures.write
+    beside = []
+
+    def watched(picture: LazyPicture, path: Path) -> None:
+        writing.set()
+        time.sleep(0.05)
+        write(picture, path)
+        writing.clear()
+
+    monkeypatch.setattr(pictures, "write", watched)
+    list(restore_all(restorer, Search(["photos"], "out"), progress=lambda _: beside.append(writing.is_set())))
+    assert len(beside) > 1
+    assert not any(beside)
 
 
 def test_the_search_says_which_file_the_output_names(folder: Path) -> None:

@@ -1,4 +1,5 @@
 import hashlib
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,15 @@ def test_an_empty_context_means_the_whole_picture(tmp_path: Path) -> None:
 def test_every_exit_runs(model: Path, scale: int) -> None:
     expected = LR.repeat(scale, axis=2).repeat(scale, axis=3)
     np.testing.assert_array_equal(OnnxEngine(model, threads=1).run(LR, scale), expected)
+
+
+def test_memory_is_given_back_and_taken_anew(model: Path) -> None:
+    engine = OnnxEngine(model, threads=1)
+    before = engine.run(LR, 4)
+    session = weakref.ref(engine._sessions[4])
+    engine.release()
+    assert session() is None
+    np.testing.assert_array_equal(engine.run(LR, 4), before)
 
 
 def test_an_exit_does_not_compute_another(tmp_path: Path) -> None:

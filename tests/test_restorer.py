@@ -32,7 +32,10 @@ class Repeating:
     context: int | None = 4
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls = self.releases = 0
+
+    def release(self) -> None:
+        self.releases += 1
 
     def pixels_within(self, memory: int) -> int:
         return memory // 1000
@@ -243,6 +246,18 @@ def test_rows_that_wait_on_disk_give_the_same_file(
     array = restorer.restore(lr, **options)
     assert array.dtype == dtype
     np.testing.assert_array_equal(result.pixels, array[..., : result.pixels.shape[2]])
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_the_engine_gives_its_memory_back_before_a_large_result_is_encoded(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    if large:
+        monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    engine = Repeating()
+    photo = save(noise((40, 40, 3), np.uint8), tmp_path / "photo.png")
+    with_engine(model, engine).restore(photo)
+    assert engine.releases == large
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "webp", "avif"])

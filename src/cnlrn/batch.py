@@ -182,7 +182,7 @@ def restore_all(
                 break
             job, picture = reading.popleft()
             writing.append(_computed(restorer, job, picture, wanted, strip, progress, writer))
-            while len(writing) > 1 or (writing and writing[0].write is None):
+            while len(writing) > 1 or (writing and not writing[0].overlaps):
                 yield writing.popleft().outcome()
         while writing:
             yield writing.popleft().outcome()
@@ -195,10 +195,14 @@ def restore_all(
 
 @dataclass(frozen=True)
 class _Writing:
-    """A result that is on its way to its file; `write` is None when there is nothing to write."""
+    """A result that is on its way to its file; `write` is None when there is nothing to write.
+
+    `overlaps`: the next picture may be computed meanwhile. Not beside a large one: memory for both is too much.
+    """
 
     result: Outcome
     write: Future[None] | None = None
+    overlaps: bool = False
     held: ExitStack = field(default_factory=ExitStack)
 
     def outcome(self) -> Outcome:
@@ -243,7 +247,7 @@ def _computed(
         return _Writing(_failure(job.source, target, error))
     sizes = (picture.width, picture.height), (restored.width, restored.height)
     result = Outcome(job.source, target, "done", None, *sizes, seconds)
-    return _Writing(result, writer.submit(_write, held, restored, target), held)
+    return _Writing(result, writer.submit(_write, held, restored, target), not restored.is_large, held)
 
 
 def _write(held: ExitStack, restored: LazyPicture, target: Path) -> None:

@@ -45,6 +45,10 @@ class Engine(Protocol):
         """Restore `lr` (n, 3, h, w) in [0, 1] to (n, 3, scale*h, scale*w), not clipped."""
         ...
 
+    def release(self) -> None:
+        """Give back the memory that past runs took; the next one takes it anew."""
+        ...
+
 
 class OnnxEngine:
     """An ONNX file made by `cnlrn export`, run by ONNX Runtime. Safe to call from several threads."""
@@ -113,6 +117,14 @@ class OnnxEngine:
         A network that looks at the whole picture compares every pixel with every other, 2.3 bytes a pair.
         """
         return math.isqrt(int(memory / 2.5)) if self.context is None else memory // 1200
+
+    def release(self) -> None:
+        """Give back the memory that past runs took: an ONNX Runtime session keeps it for as long as it lives.
+
+        The next run makes its session again, which takes some tenths of a second; runs under way are not disturbed.
+        """
+        with self._lock:
+            self._sessions.clear()
 
     def _session(self, scale: int) -> onnxruntime.InferenceSession:
         """The session of one exit, made when it is first asked for."""

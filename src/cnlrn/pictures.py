@@ -109,6 +109,11 @@ class LazyPicture(_Extras):
         """Of the samples: uint8, uint16 or float32."""
         return np.dtype(_DTYPES[self.image.format])
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it is better kept in a file than in memory while it waits."""
+        return _bytes_of(self.image) > _IN_MEMORY
+
     def decode(self) -> None:
         """Decode a file now, to memory or, of more than 100 MB, to a temporary file; without it the first rows do.
 
@@ -153,8 +158,7 @@ class _Format:
 
     def is_large(self, image: Any) -> bool:
         """Whether `image` has more than `large` bytes of samples."""
-        size: int = image.width * image.height * image.bands * np.dtype(_DTYPES[image.format]).itemsize
-        return size > self.large
+        return _bytes_of(image) > self.large
 
     def options_for(self, image: Any) -> dict[str, Any]:
         """`options`, and what large pictures need besides."""
@@ -253,6 +257,11 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
         raise CnlrnError(f"cannot write {path} ({error.strerror})") from error
 
 
+def _bytes_of(image: Any) -> int:
+    """Of all samples of a libvips image."""
+    return int(image.width * image.height * image.bands * np.dtype(_DTYPES[image.format]).itemsize)
+
+
 class Spool:
     """Rows of a picture that are being computed, from top to bottom: in memory, or in a file when they are many.
 
@@ -284,6 +293,11 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         """As `close`."""
         self.close()
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the rows are too many for the memory."""
+        return self._file is not None
 
     def append(self, rows: Pixels) -> None:
         """Add rows (rows x width x bands) below those that are there.

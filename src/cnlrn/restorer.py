@@ -235,6 +235,8 @@ class Restorer:
                 done += len(rows)
                 if progress is not None:
                     progress(done / exit_height)
+            if spool.on_disk:  # an encoder of large pictures needs the room
+                self.engine.release()
             image = spool.image()
             if (width, height) != (exit_width, exit_height):
                 image = _resized(image, width, height)
