@@ -25,7 +25,7 @@ from cnlrn.pictures import LazyPicture, Picture, Pixels, Spool
 
 _LARGEST = 100_000_000  # width, height or scale
 _ENLARGEMENT = 16  # output pixels for each of the most input pixels that are let in
-_STRIP = 64 * 2**20  # bytes of one strip of the result
+_STRIP = 64 * 2**20  # bytes of one strip of the result, alpha counted twice: it is joined to a copy
 _BLEED = 6.0  # LR pixels, sigma: how far visible colours spread under what alpha hides
 
 
@@ -282,7 +282,7 @@ class Restorer:
             picture.width,
             scale=scale,
             area=self._area(),
-            most_rows=_STRIP // (picture.width * scale * scale * bands * dtype.itemsize),
+            most_rows=_STRIP // (picture.width * scale * scale * (bands + picture.has_alpha) * dtype.itemsize),
             context=engine.context,
             multiple=engine.multiple,
         ):
