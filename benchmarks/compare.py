@@ -5,7 +5,8 @@
 PHOTOS is a folder of sharp pictures; a set is a folder that holds blurry_x4/ and sharp/, and the first one ranks. With
 nothing else running this takes `--minutes` for each of some thirty runs. What is trained already is not trained again,
 so the command may be interrupted and called again, with `--only` for a part of the runs. Besides each network of a
-paper it trains `cnlrn-s` without one of its parts at a time, and the best three again with another seed.
+paper it trains `cnlrn-s` without one of its parts at a time, the best three again with another seed, and the best
+enlarging one on pairs without blur, as NAME-bicubic, for chains.
 """
 
 import argparse
@@ -73,7 +74,8 @@ def train(run: Run, folder: Path, photos: Path, sets: dict[str, str], minutes: f
 
 
 def suite(runs: list[Run], folders: dict[str, Path], sets: dict[str, str], best: str) -> dict[str, object]:
-    """All that was trained, chains of each deblurring network with the `best` enlarging one, and what is shipped."""
+    """All that was trained, what is shipped, and chains of each deblurring network with the `best` enlarging one, which
+    comes behind it if it knows blur, and behind or before it if it does not."""
     systems: dict[str, object] = {"bicubic": {"kind": "bicubic"}}
     systems |= {f"{name}, shipped": {"model": name} for name in ("cnlrn-s", "cnlrn-xs")}
     for run in runs:
@@ -81,8 +83,9 @@ def suite(runs: list[Run], folders: dict[str, Path], sets: dict[str, str], best:
         systems[run.name] = {"network": run.network, "weights": str(weights), "preset": run.preset()}
     for run in runs:
         if run.kind == "deblur":
-            systems[f"{run.name}, {best}"] = {"chain": f"deblur:{run.name} + sr:{best}"}
-            systems[f"{best}, {run.name}"] = {"chain": f"sr:{best} + deblur:{run.name}"}
+            for enlarging in (f"{best}-bicubic", best):
+                systems[f"{run.name}, {enlarging}"] = {"chain": f"deblur:{run.name} + sr:{enlarging}"}
+            systems[f"{best}-bicubic, {run.name}"] = {"chain": f"sr:{best}-bicubic + deblur:{run.name}"}
     return {"sets": sets, "systems": systems}
 
 
@@ -114,14 +117,15 @@ def main() -> None:
     if arguments.only:
         return
     ranked = sorted((run for run in runs if run.kind in ("sr", "joint")), key=lambda run: -figures[run.name])
-    best = next(run.name for run in ranked if run.kind == "sr")
-    for run in ranked[:3]:
-        again = replace(run, name=f"{run.name}, seed 1", seed=1)
-        folders[again.name] = arguments.out / f"{run.name}-seed1"
-        trained(again)
-        runs.append(again)
+    best = next(run for run in ranked if run.kind == "sr")
+    later = [replace(run, name=f"{run.name}, seed 1", seed=1) for run in ranked[:3]]
+    stages = tuple(("data.degradation=bicubic", *changes) for changes in best.stages)
+    later.append(replace(best, name=f"{best.name}-bicubic", stages=stages))
+    for run in later:
+        folders[run.name] = arguments.out / run.name.replace(", ", "-").replace(" ", "-")
+        trained(run)
     file = arguments.out / "suite.yaml"
-    file.write_text(yaml.safe_dump(suite(runs, folders, sets, best), sort_keys=False))
+    file.write_text(yaml.safe_dump(suite([*runs, *later], folders, sets, best.name), sort_keys=False))
     cnlrn("benchmark", str(file), "--out", str(arguments.out / "report"))
 
 

@@ -299,7 +299,9 @@ def sheet(
 def degrade(
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A sharp picture.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The blurry picture, a quarter as wide and high.")],
-    recipe: Annotated[str, typer.Option(help="reds: motion blur; photo: also defocus, noise and JPEG.")] = "photo",
+    recipe: Annotated[
+        str, typer.Option(help="reds: motion blur; photo: also defocus, noise and JPEG; bicubic: the reduction alone.")
+    ] = "photo",
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another blur.")] = 0,
     sharp: Annotated[
         Path | None, typer.Option(help="Also write the sharp picture, cropped to 4 times the size of the blurry one.")

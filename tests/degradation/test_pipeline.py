@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cnlrn.degradation import RECIPES, Recipe, degrade, degrade_patch, recipe, sensor
+from cnlrn.degradation import RECIPES, degrade, degrade_patch, recipe, sensor
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError
 
-STILL = Recipe(name="still", extents=((1.0, 0, 0),))
+STILL = recipe("bicubic")
 
 
 def photo(height: int = 96, width: int = 128) -> np.ndarray:
@@ -19,7 +19,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a.astype(float) - b.astype(float)).mean())
 
 
-@pytest.mark.parametrize("name", sorted(RECIPES))
+@pytest.mark.parametrize("name", sorted(RECIPES.keys() - {"bicubic"}))
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(name):
     pairs = [degrade(photo(), recipe(name), seed) for seed in (11, 11, 12)]
     np.testing.assert_array_equal(pairs[0].lr, pairs[1].lr)

@@ -56,6 +56,7 @@ class Recipe:
 
 
 RECIPES = {
+    "bicubic": Recipe(name="bicubic", extents=((1, 0, 0),)),
     "reds": Recipe(name="reds", extents=((0.1, 0, 0), (0.4, 1, 10), (0.5, 10, 24)), foreground_share=0.3),
     "photo": Recipe(
         name="photo",
