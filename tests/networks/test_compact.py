@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnlrn import networks
@@ -100,25 +101,51 @@ def test_attention_agrees_with_its_formula():
 
 
 @pytest.mark.parametrize("name", ["cnlrn-s", "cnlrn-xs"])
-def test_colours_cannot_drift_whatever_the_weights(name):
+def test_light_cannot_drift_whatever_the_weights(name):
     torch.manual_seed(0)
     net = networks.build(name).eval()
     for layer in (net.exit1, net.exit2, net.exit4):
         torch.nn.init.constant_(layer.bias, 0.5)
-    lr = torch.rand(1, 3, 48, 80)
+    lr = F.interpolate(0.3 + 0.4 * torch.rand(1, 3, 6, 10), scale_factor=8.0, mode="bilinear")
     with torch.no_grad():
         for restored in net.exits(lr).values():
-            torch.testing.assert_close(restored.mean((2, 3)), lr.mean((2, 3)), atol=2e-3, rtol=0)
+            torch.testing.assert_close(restored.pow(2.2).mean((2, 3)), lr.pow(2.2).mean((2, 3)), atol=3e-3, rtol=0)
+
+
+def stripes(period: int, scale: int) -> torch.Tensor:
+    """+-0.1 across, `period` LR pixels from one to the next of the same sign."""
+    return (
+        torch.tensor([0.1, -0.1])
+        .repeat_interleave(period * scale // 2)
+        .repeat(80 // period)
+        .expand(1, 3, 48 * scale, -1)
+    )
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
-def test_what_training_asks_for_has_the_colours_of_the_input_and_the_detail_of_the_target(tiny, scale):
-    torch.manual_seed(0)
-    lr, detail = torch.rand(1, 3, 48, 80), torch.rand(1, 3, 48 * scale, 80 * scale)
-    target = 0.2 + 0.1 * detail
-    asked = tiny.attainable(lr, target, scale)
-    torch.testing.assert_close(asked.mean((2, 3)), lr.mean((2, 3)), atol=2e-3, rtol=0)
-    torch.testing.assert_close(tiny.attainable(lr, asked, scale), asked, atol=0.03, rtol=0)
+def test_what_training_asks_for_has_the_light_of_the_input_and_the_contrast_of_the_target(tiny, scale):
+    lr = torch.full((1, 3, 48, 80), 0.5)
+    asked = tiny.attainable(lr, 0.3 + stripes(8, scale), scale)
+    torch.testing.assert_close(asked - asked.mean(), stripes(8, scale), atol=1e-3, rtol=0)
+    torch.testing.assert_close(asked.pow(2.2).mean(), lr.pow(2.2).mean(), atol=1e-3, rtol=0)
+    assert asked.mean() < 0.49
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_contrast_that_lr_cannot_show_leaves_means_as_they_are(tiny, scale):
+    lr = torch.full((1, 3, 48, 80), 0.5)
+    asked = tiny.attainable(lr, 0.3 + stripes(1, scale), scale)
+    torch.testing.assert_close(asked, 0.5 + stripes(1, scale), atol=1e-5, rtol=0)
+
+
+def test_in_the_dark_light_stays_bounded(tiny):
+    lr = torch.full((1, 3, 48, 80), 1e-3)
+    assert (tiny.attainable(lr, lr + stripes(8, 1), 1) - lr - stripes(8, 1)).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_training_asks_for_no_more_where_the_network_is_already(tiny, scale):
+    lr = torch.rand(1, 3, 48, 80)
     with torch.no_grad():
         restored = tiny(lr, scale)
         torch.testing.assert_close(tiny.attainable(lr, restored, scale), restored, atol=0.03, rtol=0)

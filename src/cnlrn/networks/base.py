@@ -58,7 +58,7 @@ class RestorationNetwork(nn.Module):
     def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """What training should ask of the exit `scale` for `lr` in place of `target` (n, 3, scale*h, scale*w).
 
-        A subclass whose results are bound to something, such as the mean colours of `lr`, applies the same to `target`,
+        A subclass whose results are bound to something, such as the light of `lr`, applies the same to `target`,
         so that the loss does not pull where the network cannot go.
         """
         return target

@@ -4,7 +4,7 @@ Kept from the paper (CNLRN, CVPRW 2021): a deblurring module that gives features
 residual groups on them (sec. 3.2), progressive upsampling x2, then x2, and one end-to-end training. Changed: attention
 stays within windows on a fixed grid, there is no statistic over the whole picture (so tiles match the whole), every
 stage has an exit to a picture, and the network predicts the difference to the bicubic enlargement, which may neither
-add nor take brightness over large areas. docs/design-of-compact-models.md holds the measurements behind the choices.
+add nor take light over large areas. docs/design-of-compact-models.md holds the measurements behind the choices.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,10 @@ from torch import Tensor, nn
 
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.blocks import Bicubic
+
+_DARKENING = 0.6
+"""By how much the mean of values falls, for the same light, with the variance that they gain, over their mean: half of
+the second derivative of light, values to the power of 2.2, by its first."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,7 @@ class CompactCNLRN(RestorationNetwork):
         return {scale: self._picture(lr, clear if scale == 1 else rich, scale) for scale in self.scales}
 
     def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
-        """See `RestorationNetwork.attainable`: `target` with the mean colours of `lr`."""
+        """See `RestorationNetwork.attainable`: `target` with the light of `lr`."""
         return self._joined(lr, target - self._enlarged(lr, scale), scale)
 
     def _rich(self, clear: Tensor) -> Tensor:
@@ -209,16 +213,26 @@ class CompactCNLRN(RestorationNetwork):
         return enlarged
 
     def _steady(self, lr: Tensor, difference: Tensor, scale: int) -> Tensor:
-        """LR less what `difference` would add to the mean colours around each pixel, so that colours cannot drift.
+        """LR less what `difference` would add to the light around each pixel, so that colours cannot drift.
 
-        `difference` is (n, 3k, scale*h, scale*w), k samples of a colour side by side. Its means over the cells of the
-        grid of `multiple` LR pixels are interpolated linearly between the cells, which keeps their sum.
+        `difference` is (n, 3k, scale*h, scale*w), k samples of a colour side by side. Taken out of each cell of the
+        grid of `multiple` LR pixels are its mean, and what the contrast that it adds would add to the light there: that
+        contrast is a variance of means over 2x2 LR pixels, as an exposure loses no finer one that LR would show.
+        Between the cells' centres both are interpolated linearly, which keeps their sum.
         """
-        cell = self.multiple * scale
-        n, channels, height, width = difference.shape
-        means = difference.float().reshape(n, channels, height, width // cell, cell).mean(-1)  # engines pool slowly
-        means = means.reshape(n, 3, channels // 3, height // cell, cell, width // cell).mean((2, 4))
-        return lr - F.interpolate(means, scale_factor=float(self.multiple), mode="bilinear", align_corners=False)
+        cell = self.multiple // 2
+        given, added = _means(lr, 2), _means(difference, 2 * scale)
+        level, rise = _means(given, cell), _means(added, cell)
+        variance = _means(added * (2 * given + added), cell) - rise * (2 * level + rise)
+        excess = rise + _DARKENING * variance * level / (level**2 + variance.abs() + 1e-4)  # bounded in the dark
+        return lr - F.interpolate(excess, scale_factor=float(self.multiple), mode="bilinear", align_corners=False)
+
+
+def _means(x: Tensor, cell: int) -> Tensor:
+    """(n, 3k, h, w), k samples of a colour side by side, to its (n, 3, h/cell, w/cell) means, in float32."""
+    n, channels, height, width = x.shape
+    rows = x.float().reshape(n, channels, height, width // cell, cell).mean(-1)  # engines pool slowly
+    return rows.reshape(n, 3, channels // 3, height // cell, cell, width // cell).mean((2, 4))
 
 
 def _reach(preset: CompactPreset) -> int:
