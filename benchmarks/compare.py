@@ -50,6 +50,7 @@ RUNS = (
     Run("without non-local blocks", "cnlrn-s", "ablation", (("preset.attention_width=0",),)),
     Run("without gradient loss", "cnlrn-s", "ablation", ((f"loss={OURS % 0}",),)),
     Run("without progressive upsampling", "cnlrn-s", "ablation", (("preset.progressive=0",),)),
+    Run("without survey", "cnlrn-s", "ablation", (("preset.survey_width=0",),)),
     Run("without deblurring module", "cnlrn-s", "ablation", (("preset.deblurring=0",),)),
     Run("with pretraining", "cnlrn-s", "ablation", (("loss={exits: {1: 1.0}}",), ())),
 )

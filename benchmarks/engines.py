@@ -2,8 +2,9 @@
 
 Needs the extra `train` and, for the rows that are to be measured, `pip install openvino ncnn pnnx`. Every figure comes
 from a process of its own that imports the engine, loads the network and restores one 320x192 picture (320x180 padded
-to the network's multiple) to x4 again and again. The rate of an engine is set beside what it reaches on one bare 3x3
-convolution of 64 channels at the same size, its own speed of light. Prints Markdown tables.
+to the network's multiple) to x4 again and again; the survey of the picture, made once for all its tiles, is given. The
+rate of an engine is set beside what it reaches on one bare 3x3 convolution of 64 channels at the same size, its own
+speed of light. Prints Markdown tables.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 HEIGHT, WIDTH = 192, 320
+SURVEY = 129
 ENGINES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn", "torch": "torch"}
 NETWORKS = {
     "cnlrn-s": ("cnlrn-s", {}),
@@ -32,7 +34,7 @@ NETWORKS = {
 BARE = "bare convolution"
 CALLS = 15
 
-Run = Callable[[np.ndarray], Any]
+Run = Callable[..., Any]
 
 
 def make(folder: Path) -> dict[str, float]:
@@ -50,29 +52,29 @@ def make(folder: Path) -> dict[str, float]:
             super().__init__()
             self.network = network
 
-        def forward(self, lr: torch.Tensor) -> torch.Tensor:
-            return self.network(lr, 4)
+        def forward(self, lr: torch.Tensor, survey: torch.Tensor) -> torch.Tensor:
+            return self.network(lr, 4, survey)
 
     torch.manual_seed(0)
     bare = nn.Conv2d(64, 64, 3, padding=1)
-    modules: dict[str, tuple[nn.Module, int, float]] = {BARE: (bare, 64, 9 * 64 * 64)}
+    modules: dict[str, tuple[nn.Module, float]] = {BARE: (bare, 9 * 64 * 64)}
     for title, (name, changes) in NETWORKS.items():
         network = networks.build(name, changes)
-        modules[title] = (Largest(network), 3, macs_per_pixel(network, {4: 1.0}))
+        modules[title] = (Largest(network), macs_per_pixel(network, {4: 1.0}))
     gflop = {}
-    for title, (module, channels, macs) in modules.items():
+    for title, (module, macs) in modules.items():
         module.eval()
-        lr = torch.rand(1, channels, HEIGHT, WIDTH)
+        given = tuple(map(torch.from_numpy, inputs(title)))
         file = folder / f"{title}.onnx"
         if isinstance(module, Largest):
             export(module.network, file, title)
             file.write_bytes(keep_output(file.read_bytes(), "x4"))
         else:
-            torch.onnx.export(module, (lr,), file, dynamo=True, verbose=False, input_names=["lr"], external_data=False)
+            torch.onnx.export(module, given, file, dynamo=True, verbose=False, input_names=["lr"], external_data=False)
         script = folder / f"{plain(title)}.pt"
-        torch.jit.trace(module, lr, check_trace=False).save(script)
+        torch.jit.trace(module, given, check_trace=False).save(script)
         converted = subprocess.run(
-            ["pnnx", script.name, f"inputshape=[1,{channels},{HEIGHT},{WIDTH}]"],
+            ["pnnx", script.name, "inputshape=" + ",".join(str(list(one.shape)).replace(" ", "") for one in given)],
             cwd=folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if "exceeds ncnn physical rank" in converted.stdout + converted.stderr:
@@ -86,6 +88,12 @@ def plain(title: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in title)
 
 
+def inputs(title: str) -> list[np.ndarray]:
+    """What a network reads: a picture and a survey, or as many channels as the bare convolution has."""
+    shapes = [(1, 64, HEIGHT, WIDTH)] if title == BARE else [(1, 3, HEIGHT, WIDTH), (1, SURVEY)]
+    return [np.random.default_rng(0).random(shape, np.float32) for shape in shapes]
+
+
 def load(engine: str, folder: Path, title: str, threads: int) -> Run:
     """The network in the engine, ready to run."""
     onnx, script = folder / f"{title}.onnx", folder / f"{plain(title)}.pt"
@@ -95,13 +103,13 @@ def load(engine: str, folder: Path, title: str, threads: int) -> Run:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-        return lambda lr: session.run(None, {"lr": lr})[0]
+        return lambda *given: session.run(None, dict(zip(("lr", "survey"), given, strict=False)))[0]
     if engine == "openvino":
         import openvino
 
         hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         request = openvino.Core().compile_model(onnx, "CPU", hints).create_infer_request()
-        return lambda lr: request.infer({0: lr})[0]
+        return lambda *given: request.infer(list(given))[0]
     if engine == "ncnn":
         import ncnn
 
@@ -112,9 +120,10 @@ def load(engine: str, folder: Path, title: str, threads: int) -> Run:
         ):
             raise SystemExit(f"ncnn cannot load {title}")
 
-        def run(lr: np.ndarray) -> np.ndarray:
+        def run(*given: np.ndarray) -> np.ndarray:
             with net.create_extractor() as extractor:
-                extractor.input("in0", ncnn.Mat(lr[0]))
+                for number, one in enumerate(given):
+                    extractor.input(f"in{number}", ncnn.Mat(one[0]))
                 return np.array(extractor.extract("out0")[1])[None]
 
         return run
@@ -123,24 +132,24 @@ def load(engine: str, folder: Path, title: str, threads: int) -> Run:
     torch.set_num_threads(threads)
     module = torch.jit.load(script).eval()
 
-    def infer(lr: np.ndarray) -> np.ndarray:
+    def infer(*given: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return module(torch.from_numpy(lr)).numpy()
+            return module(*map(torch.from_numpy, given)).numpy()
 
     return infer
 
 
 def measure(engine: str, folder: Path, title: str, threads: int) -> dict[str, float]:
     """In this process: seconds of the first result, counted from before the import, and of a call when warm."""
-    lr = np.random.default_rng(0).random((1, 64 if title == BARE else 3, HEIGHT, WIDTH), np.float32)
+    given = inputs(title)
     start = time.perf_counter()
     run = load(engine, folder, title, threads)
-    run(lr)
+    run(*given)
     first = time.perf_counter() - start
     times = []
     for _ in range(CALLS):
         start = time.perf_counter()
-        run(lr)
+        run(*given)
         times.append(time.perf_counter() - start)
     return {"first": first, "warm": statistics.median(times)}
 

@@ -37,7 +37,7 @@ def test_every_exit_runs(model: Path, scale: int) -> None:
 def test_memory_is_given_back_and_taken_anew(model: Path) -> None:
     engine = OnnxEngine(model, threads=1)
     before = engine.run(LR, 4)
-    session = weakref.ref(engine._sessions[4])
+    session = weakref.ref(engine._sessions["x4"])
     engine.release()
     assert session() is None
     np.testing.assert_array_equal(engine.run(LR, 4), before)

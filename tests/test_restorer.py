@@ -22,6 +22,8 @@ from cnlrn.restorer import Size
 
 RNG = np.random.default_rng(0)
 
+Survey = NDArray[np.float32] | None
+
 
 class Repeating:
     """An engine that does what the tiny model does."""
@@ -40,7 +42,10 @@ class Repeating:
     def pixels_within(self, memory: int) -> int:
         return memory // 1000
 
-    def run(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+    def survey(self, lr: NDArray[np.float32]) -> Survey:
+        return None
+
+    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
         self.calls += 1
         return lr.repeat(scale, axis=2).repeat(scale, axis=3)
 
@@ -48,8 +53,8 @@ class Repeating:
 class Overshooting(Repeating):
     """Its results leave [0, 1] on both sides."""
 
-    def run(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-        return (super().run(lr, scale) - 0.5) * 3 + 0.5
+    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
+        return (super().run(lr, scale, survey) - 0.5) * 3 + 0.5
 
 
 class Shading(Repeating):
@@ -57,10 +62,26 @@ class Shading(Repeating):
 
     context = None
 
-    def run(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-        hr = super().run(lr, scale)
+    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
+        hr = super().run(lr, scale, survey)
         y, x = (np.linspace(1, end, side, dtype=np.float32) for side, end in zip(hr.shape[2:], (0.7, 0.4), strict=True))
         return np.asarray(hr * y[:, None] * x, np.float32)
+
+
+class Surveying(Repeating):
+    """It gives the mean colours of the whole picture everywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.surveyed: list[tuple[int, ...]] = []
+
+    def survey(self, lr: NDArray[np.float32]) -> Survey:
+        self.surveyed.append(lr.shape)
+        return lr.mean((0, 2, 3), dtype=np.float64).astype(np.float32)[None]
+
+    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
+        assert survey is not None
+        return np.zeros_like(super().run(lr, scale, survey)) + survey[..., None, None]
 
 
 class Failing(Repeating):
@@ -70,8 +91,8 @@ class Failing(Repeating):
         super().__init__()
         self.successes = successes
 
-    def run(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-        hr = super().run(lr, scale)
+    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
+        hr = super().run(lr, scale, survey)
         if self.calls > self.successes:
             raise CnlrnError("the model failed")
         return hr
@@ -404,9 +425,9 @@ def test_a_scale_beside_a_width_is_refused(restorer: Restorer) -> None:
 @pytest.mark.parametrize(("scale", "used"), [(0.5, 1), (1, 1), (1.01, 2), (2, 2), (2.5, 4), (4, 4), (7, 4)])
 def test_the_smallest_exit_that_is_large_enough_is_computed(model: Path, scale: float, used: int) -> None:
     class Noting(Repeating):
-        def run(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+        def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
             assert scale == used
-            return super().run(lr, scale)
+            return super().run(lr, scale, survey)
 
     with_engine(model, Noting()).restore(np.zeros((100, 100), np.uint8), scale)
 
@@ -460,6 +481,38 @@ def test_the_ensemble_is_the_mean_over_flips_and_rotations(model: Path) -> None:
         np.testing.assert_allclose(result, total / 8, atol=1e-6)
         assert engine.calls == 8
         assert np.abs(result - plain.restore(lr, scale)).max() > 0.05
+
+
+@pytest.mark.parametrize("shape", [(36, 60, 3), (40, 40, 4), (40, 36, 1)])
+def test_tiles_share_a_survey_of_the_whole_picture(model: Path, shape: tuple[int, int, int]) -> None:
+    engine = Surveying()
+    lr = noise(shape, np.float32)
+    result = with_engine(model, engine, tile=8).restore(lr)
+    assert engine.surveyed == [(1, 3, *shape[:2])]
+    assert engine.calls > 1
+    if shape[2] != 4:  # what alpha hides is surveyed as it is restored
+        np.testing.assert_allclose(result - lr.mean((0, 1)), 0, atol=1e-6)
+    assert np.ptp(result[..., :3].reshape(-1, min(shape[2], 3)), axis=0).max() == 0
+
+
+@pytest.mark.parametrize("size", [(500, 700), (700, 500), (1, 20_000), (20_000, 3), (66, 5000)])
+def test_large_pictures_are_surveyed_by_windows_spread_over_them(
+    model: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(cnlrn.restorer, "_SURVEYED", 64 * 64 * 4)
+    engine = Surveying()
+    y, x = (np.linspace(0, 1, side, dtype=np.float32) for side in size)
+    result = with_engine(model, engine).restore(np.stack(np.broadcast_arrays(y[:, None], x, np.float32(0.3)), 2), 1)
+    np.testing.assert_allclose(result[0, 0], [0.5 * (size[0] > 1), 0.5, 0.3], atol=0.01)
+    (n, _, height, width) = engine.surveyed[0]
+    assert n > 1
+    assert n * height * width <= 64 * 64 * 4 * 4
+
+
+def test_an_ensemble_surveys_what_it_sees(model: Path) -> None:
+    engine = Surveying()
+    with_engine(model, engine, ensemble=True).restore(noise((12, 20, 3), np.float32))
+    assert engine.surveyed == 2 * [(1, 3, 12, 20)] + 2 * [(1, 3, 20, 12)] + 2 * [(1, 3, 12, 20)] + 2 * [(1, 3, 20, 12)]
 
 
 def test_progress_goes_from_little_to_all(restorer: Restorer) -> None:

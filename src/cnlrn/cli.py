@@ -300,7 +300,11 @@ def degrade(
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A sharp picture.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The blurry picture, a quarter as wide and high.")],
     recipe: Annotated[
-        str, typer.Option(help="reds: motion blur; photo: also defocus, noise and JPEG; bicubic: the reduction alone.")
+        str,
+        typer.Option(
+            help="reds: motion blur; photo: also defocus, noise and JPEG; messenger: photo with stronger JPEG; "
+            "bicubic: the reduction alone."
+        ),
     ] = "photo",
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another blur.")] = 0,
     sharp: Annotated[

@@ -41,8 +41,12 @@ class Engine(Protocol):
         """How many LR pixels can be computed at once in so many bytes."""
         ...
 
-    def run(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-        """Restore `lr` (n, 3, h, w) in [0, 1] to (n, 3, scale*h, scale*w), not clipped."""
+    def survey(self, lr: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """What `run` has to know of the whole picture, from parts `lr` (n, 3, h, w) of it; None if it needs nothing."""
+        ...
+
+    def run(self, lr: NDArray[np.float32], scale: int, survey: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Restore parts `lr` (n, 3, h, w) of a picture of this survey to (n, 3, scale*h, scale*w), not clipped."""
         ...
 
     def release(self) -> None:
@@ -81,29 +85,35 @@ class OnnxEngine:
             self.scales = tuple(int(scale) for scale in metadata["scales"].split(","))
             self.multiple = int(metadata["multiple"])
             self.context = int(metadata["context"]) if metadata["context"] else None
+            self._surveys = metadata.get("survey") == "yes"
         except (KeyError, ValueError):
             raise CnlrnError(f"{path} is damaged or not a model made by `cnlrn export`") from None
         self._path, self._device, self._threads = path, device, threads
-        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
-        self._session(max(self.scales))
+        self._session(f"x{max(self.scales)}")
 
-    def run(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-        """Restore `lr` (n, 3, h, w) in [0, 1], sides multiples of `multiple`, to (n, 3, scale*h, scale*w), not clipped.
-
-        Only the part of the network that leads to the exit of `scale` is computed.
+    def survey(self, lr: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """What `run` has to know of the whole picture (1, k), from parts `lr` (n, 3, h, w) of it; None if nothing.
 
         Raises:
             CnlrnError: the engine failed, most often for want of memory.
         """
-        session = self._session(scale)
-        try:
-            restored: NDArray[np.float32] = session.run(None, {"lr": lr})[0]
-        except Exception as error:  # ONNX Runtime's exceptions have no base class but this
-            raise CnlrnError(
-                f"the model {self.name} failed on {lr.shape[3]}x{lr.shape[2]} pixels ({_first_line(error)}); "
-                "if memory is short, try a smaller tile"
-            ) from error
+        return self._compute("surveyed", lr, None).mean(0, keepdims=True) if self._surveys else None
+
+    def run(
+        self, lr: NDArray[np.float32], scale: int, survey: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Restore `lr` (n, 3, h, w) in [0, 1], sides multiples of `multiple`, to (n, 3, scale*h, scale*w), not clipped.
+
+        Only the part of the network that leads to the exit of `scale` is computed. `survey` (1, k) is that of the whole
+        picture that `lr` are parts of, made of `lr` itself if None.
+
+        Raises:
+            CnlrnError: the engine failed, most often for want of memory.
+        """
+        survey = self.survey(lr) if survey is None else survey
+        restored = self._compute(f"x{scale}", lr, survey if survey is None else survey.repeat(len(lr), 0))
         expected = (*lr.shape[:2], lr.shape[2] * scale, lr.shape[3] * scale)
         if restored.shape != expected:
             raise CnlrnError(
@@ -126,22 +136,37 @@ class OnnxEngine:
         with self._lock:
             self._sessions.clear()
 
-    def _session(self, scale: int) -> onnxruntime.InferenceSession:
-        """The session of one exit, made when it is first asked for."""
+    def _compute(self, output: str, lr: NDArray[np.float32], survey: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """One output of the network; CnlrnError where it fails."""
+        session = self._session(output)
+        given = {"lr": lr, "survey": survey}
+        try:
+            result: NDArray[np.float32] = session.run(
+                None, {one.name: given[one.name] for one in session.get_inputs()}
+            )[0]
+        except Exception as error:  # ONNX Runtime's exceptions have no base class but this
+            raise CnlrnError(
+                f"the model {self.name} failed on {lr.shape[3]}x{lr.shape[2]} pixels ({_first_line(error)}); "
+                "if memory is short, try a smaller tile"
+            ) from error
+        return result
+
+    def _session(self, output: str) -> onnxruntime.InferenceSession:
+        """The session of one output, made when it is first asked for."""
         import onnxruntime
 
         with self._lock:
-            if scale not in self._sessions:
+            if output not in self._sessions:
                 options = onnxruntime.SessionOptions()
                 options.intra_op_num_threads = self._threads or 0
                 options.log_severity_level = _QUIET
                 try:
-                    graph = onnxfile.keep_output(self._model, f"x{scale}")
+                    graph = onnxfile.keep_output(self._model, output)
                     providers = [_PROVIDERS[self._device]]
-                    self._sessions[scale] = onnxruntime.InferenceSession(graph, options, providers=providers)
+                    self._sessions[output] = onnxruntime.InferenceSession(graph, options, providers=providers)
                 except Exception as error:  # ONNX Runtime's exceptions have no base class but this
                     raise CnlrnError(f"the model {self._path} cannot be used ({_first_line(error)})") from error
-            return self._sessions[scale]
+            return self._sessions[output]
 
 
 def _first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
-_GRAPH_NODE, _GRAPH_OUTPUT = 1, 12
+_GRAPH_NODE, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 11, 12
 _NODE_INPUT, _NODE_OUTPUT = 1, 2
 _VALUE_NAME = 1
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
@@ -27,7 +27,7 @@ def metadata(model: bytes) -> dict[str, str]:
 
 
 def keep_output(model: bytes, name: str) -> bytes:
-    """The serialised model with the one output `name` and the nodes that lead to it.
+    """The serialised model with the one output `name` and the nodes and inputs that lead to it.
 
     Raises:
         ValueError: not such a message, cut short, or without this output.
@@ -51,8 +51,12 @@ def _graph_of(graph: bytes, name: str) -> bytes:
             if needed.isdisjoint(_text(content, _NODE_OUTPUT)):
                 continue
             needed.update(_text(content, _NODE_INPUT))
-        kept.append(field)
-    return b"".join(reversed(kept))
+        kept.append((number, field, content))
+    return b"".join(
+        field
+        for number, field, content in reversed(kept)
+        if number != _GRAPH_INPUT or not needed.isdisjoint(_text(content, _VALUE_NAME))
+    )
 
 
 def _text(message: bytes, wanted: int) -> list[str]:

@@ -26,6 +26,8 @@ from cnlrn.pictures import LazyPicture, Picture, Pixels, Spool
 _LARGEST = 100_000_000  # width, height or scale
 _ENLARGEMENT = 16  # output pixels for each of the most input pixels that are let in
 _STRIP = 64 * 2**20  # bytes of one strip of the result, alpha counted twice: it is joined to a copy
+_SURVEYED = 512**2  # LR pixels that a survey looks at: larger pictures are surveyed by windows of _WINDOW a side
+_WINDOW = 64
 _BLEED = 6.0  # LR pixels, sigma: how far visible colours spread under what alpha hides
 
 
@@ -267,9 +269,15 @@ class Restorer:
                     )
             return _rows(colour, top, bottom, picture.name)
 
+        def batch(*pieces: Pixels) -> NDArray[np.float32]:
+            """Pieces of one size as n x 3 x height x width in [0, 1]."""
+            lr = np.broadcast_to(np.stack(pieces), (len(pieces), *pieces[0].shape[:2], 3)).transpose(0, 3, 1, 2)
+            return np.ascontiguousarray(lr, np.float32) / np.float32(full)
+
+        surveys = self._surveys(batch(*_windows(colour, engine.multiple, picture.name)))
+
         def restore(piece: Pixels) -> Pixels:
-            lr = np.broadcast_to(piece, (*piece.shape[:2], 3)).transpose(2, 0, 1)[None]
-            hr = self._infer(np.ascontiguousarray(lr, np.float32) / np.float32(full), scale)[0]
+            hr = self._infer(batch(piece), scale, surveys)[0]
             hr = (hr if channels == 3 else hr.mean(axis=0, keepdims=True)).transpose(1, 2, 0)
             hr = np.clip(hr, 0, 1) * np.float32(full)
             return np.asarray(hr if dtype == np.float32 else np.rint(hr), dtype)
@@ -299,19 +307,26 @@ class Restorer:
             return tiles.area_for(self.engine.pixels_within, margin)
         return (self.tile + 2 * margin) ** 2
 
-    def _infer(self, lr: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-        """The engine's result (n, 3, scale*h, scale*w), or the mean over the input's flips and rotations."""
-        if not self.ensemble:
-            return self.engine.run(lr, scale)
-        total = np.zeros((*lr.shape[:2], lr.shape[2] * scale, lr.shape[3] * scale), np.float32)
-        for turns in range(4):
-            for flip in (False, True):
-                turned = np.rot90(lr, turns, axes=(2, 3))
-                turned = np.ascontiguousarray(turned[..., ::-1] if flip else turned)
-                restored = self.engine.run(turned, scale)
-                total += np.rot90(restored[..., ::-1] if flip else restored, -turns, axes=(2, 3))
-        total /= 8
-        return total
+    def _surveys(self, parts: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:
+        """The engine's survey of a picture from parts (n, 3, h, w) of it, for each turn of `_turns`."""
+        return [self.engine.survey(_turned(parts, *turn)) for turn in self._turns]
+
+    def _infer(
+        self, lr: NDArray[np.float32], scale: int, surveys: list[NDArray[np.float32] | None]
+    ) -> NDArray[np.float32]:
+        """The engine's result (n, 3, scale*h, scale*w), the mean over `_turns`, in each of which it has its survey."""
+        total: NDArray[np.float32] | None = None
+        for (turns, flip), survey in zip(self._turns, surveys, strict=True):
+            restored = self.engine.run(_turned(lr, turns, flip), scale, survey)
+            restored = np.rot90(restored[..., ::-1] if flip else restored, -turns, axes=(2, 3))
+            total = restored if total is None else total + restored
+        assert total is not None
+        return total / np.float32(len(surveys))
+
+    @property
+    def _turns(self) -> list[tuple[int, bool]]:
+        """Quarter turns, and whether flipped then, in which a picture is seen: one, or in an ensemble eight."""
+        return [(turns, flip) for turns in range(4) for flip in (False, True)] if self.ensemble else [(0, False)]
 
 
 class _Options(TypedDict, total=False):
@@ -413,6 +428,32 @@ def _full(dtype: np.dtype[Any]) -> float:
 
 def _rows(image: Any, top: int, bottom: int, name: str) -> Pixels:
     return LazyPicture(image.crop(0, top, image.width, bottom - top), name=name).samples()
+
+
+def _windows(image: Any, multiple: int, name: str) -> list[Pixels]:
+    """What a survey looks at: a libvips image, padded as for restoring, or evenly spread windows of a large one."""
+    if image.width * image.height <= _SURVEYED:
+        return [tiles.pad(_rows(image, 0, image.height, name), multiple)]
+    height, width = min(_WINDOW, image.height), min(_WINDOW, image.width)
+    most = _SURVEYED // (height * width)
+    down = min(-(-image.height // height), most, max(1, round((most * image.height / image.width) ** 0.5)))
+    across = min(-(-image.width // width), most // down)
+    places = [
+        (top, left) for top in _spread(image.height, height, down) for left in _spread(image.width, width, across)
+    ]
+    windows = [image.crop(left, top, width, height) for top, left in places]
+    return [tiles.pad(_rows(window, 0, height, name), multiple) for window in windows]
+
+
+def _spread(size: int, window: int, count: int) -> list[int]:
+    """Where `count` windows along a side begin, so that each has its share of the side."""
+    return [min(max(0, (2 * i + 1) * size // (2 * count) - window // 2), size - window) for i in range(count)]
+
+
+def _turned(lr: NDArray[np.float32], turns: int, flip: bool) -> NDArray[np.float32]:
+    """n x 3 x h x w turned by quarters, and flipped then."""
+    turned = np.rot90(lr, turns, axes=(2, 3))
+    return np.ascontiguousarray(turned[..., ::-1] if flip else turned)
 
 
 def _bleed(colour: Any, alpha: Any, full: float) -> Any:

@@ -7,18 +7,28 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cnlrn import networks
 from cnlrn.degradation.resize import bicubic
-from cnlrn.networks.compact import CompactCNLRN, CompactPreset, NonLocalBlock
+from cnlrn.networks.compact import CompactCNLRN, CompactPreset, NonLocalBlock, Survey
 
 TINY = CompactPreset(width=8, half_width=8, quarter_width=16, up_width=4, quarter_blocks=1, attention_width=8, heads=2)
 
 
-@pytest.fixture(params=[{}, {"deblurring": 0, "progressive": 0}], ids=["whole", "without parts"])
+@pytest.fixture(
+    params=[{}, {"deblurring": 0, "progressive": 0, "survey_width": 0}],
+    ids=["whole", "without parts"],
+)
 def tiny(request: pytest.FixtureRequest) -> CompactCNLRN:
     torch.manual_seed(0)
-    return CompactCNLRN(replace(TINY, **request.param)).eval()
+    return attentive(CompactCNLRN(replace(TINY, **request.param)).eval())
 
 
-@pytest.mark.parametrize(("name", "kilomacs"), [("cnlrn-s", 230), ("cnlrn-xs", 80)])
+def attentive(net: CompactCNLRN) -> CompactCNLRN:
+    """`net` with gains and offsets that follow its survey, which new ones do not."""
+    if net.tuning:
+        torch.nn.init.normal_(net.tuning.outer.weight, std=0.1)
+    return net
+
+
+@pytest.mark.parametrize(("name", "kilomacs"), [("cnlrn-s", 230), ("cnlrn-xs", 85)])
 def test_presets_stay_within_their_budget(name, kilomacs):
     net = networks.build(name)
     side = 6 * net.multiple
@@ -55,12 +65,12 @@ def test_without_its_exits_the_network_is_the_bicubic_enlargement(tiny):
 )
 def test_nothing_beyond_the_context_reaches_a_pixel_and_something_within_does(name, changes):
     torch.manual_seed(0)
-    net = networks.build(name, changes).eval()
+    net = attentive(networks.build(name, changes)).eval()
     context, multiple = net.context, net.multiple
     side = 2 * context + multiple
     lr = torch.rand(1, 3, side, side, requires_grad=True)
     inner = slice(4 * context, 4 * (context + multiple))
-    net(lr)[..., inner, inner].abs().sum().backward()
+    net(lr, survey=net.survey(lr).detach())[..., inner, inner].abs().sum().backward()
     seen = lr.grad.abs().sum((0, 1)).nonzero()
     assert seen.min() > 0, "the outermost pixels of the context are seen: the context may be too small"
     assert seen.min() < 2 * multiple, "the context is larger than the network needs"
@@ -72,9 +82,39 @@ def test_a_tile_on_the_grid_with_context_equals_the_whole(tiny):
     tile = slice(start - tiny.context, stop + tiny.context)
     with torch.no_grad():
         whole = tiny(lr)[..., 4 * start : 4 * stop, 4 * start : 4 * stop]
-        part = tiny(lr[..., tile, tile])
+        part = tiny(lr[..., tile, tile], survey=tiny.survey(lr))
     inner = slice(4 * tiny.context, -4 * tiny.context)
     torch.testing.assert_close(part[..., inner, inner], whole, atol=1e-6, rtol=0)
+
+
+def test_blur_anywhere_in_the_picture_changes_what_enlarging_exits_give():
+    torch.manual_seed(0)
+    tiny = attentive(CompactCNLRN(TINY))
+    sharp = torch.rand(1, 3, 32, 96)
+    blurry = F.avg_pool2d(sharp, 5, stride=1, padding=2)
+    left = slice(0, 32)
+    mixed = torch.cat([sharp[..., left], blurry[..., 32:]], 3)
+    with torch.no_grad():
+        for scale in (2, 4):
+            alone = tiny(sharp[..., left], scale, survey=tiny.survey(sharp))
+            assert not torch.allclose(alone, tiny(sharp[..., left], scale, survey=tiny.survey(mixed)), atol=1e-4)
+        torch.testing.assert_close(tiny(mixed, 1, survey=tiny.survey(sharp)), tiny(mixed, 1))
+
+
+def test_a_survey_is_the_mean_of_those_of_parts_but_for_their_rims():
+    torch.manual_seed(0)
+    surveyor = Survey(16)
+    lr = torch.rand(1, 3, 256, 256)
+    parts = torch.cat([rows.chunk(2, 3)[i] for rows in lr.chunk(2, 2) for i in (0, 1)])
+    with torch.no_grad():
+        torch.testing.assert_close(surveyor(parts).mean(0), surveyor(lr)[0], rtol=0.1, atol=1e-4)
+
+
+def test_a_survey_of_nothing_but_one_colour_tunes_nothing_beyond_bounds():
+    net = attentive(networks.build("cnlrn-xs"))
+    with torch.no_grad():
+        survey = net.survey(torch.full((1, 3, 32, 32), 0.7))
+        assert all(torch.isfinite(one).all() and one.abs().max() < 10 for one in net.tuning(survey))
 
 
 def test_attention_mixes_the_tokens_of_a_window_and_no_others():

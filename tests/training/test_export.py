@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cnlrn import networks
+from cnlrn.engines import OnnxEngine
 from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import restore
 from cnlrn.networks.checkpoints import load_checkpoint, save_weights
@@ -17,6 +18,7 @@ from cnlrn.training import export
 
 def test_an_exported_model_restores_as_torch_does_and_carries_its_card(tmp_path: Path) -> None:
     network = networks.build("cnlrn-xs")
+    torch.nn.init.normal_(network.get_parameter("tuning.outer.weight"), std=0.1)  # new ones heed no survey
     save_weights(network, tmp_path / "w.safetensors")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "cnlrn-xs.json").write_text(json.dumps({"description": "written by a person"}))
@@ -41,6 +43,29 @@ def test_an_exported_model_restores_as_torch_does_and_carries_its_card(tmp_path:
         expected = (restore(network.eval(), x, scale)[0].permute(1, 2, 0).clamp(0, 1) * 255).numpy()
         got = Restorer(file).restore(lr, scale)
         assert np.abs(got - expected).max() < 0.502
+        tiled = Restorer(file, tile=16).restore(lr, scale)
+        assert np.abs(got.astype(int) - tiled).max() <= 1
+
+
+def test_an_engine_surveys_parts_and_needs_none_of_it_where_the_network_does_not(tmp_path: Path) -> None:
+    network = networks.build("cnlrn-xs").eval()
+    torch.nn.init.normal_(network.get_parameter("tuning.outer.weight"), std=0.1)
+    export.export(network, tmp_path / "with.onnx", "with")
+    parts, lr = torch.rand(2, 3, 16, 32), torch.rand(1, 3, 16, 16)
+    engine = OnnxEngine(tmp_path / "with.onnx")
+    survey = engine.survey(parts.numpy())
+    assert survey is not None
+    with torch.no_grad():
+        expected = network.survey(parts)
+        assert expected is not None
+        np.testing.assert_allclose(survey, expected.mean(0, keepdim=True), atol=1e-6)
+        for given in (survey, None):
+            seen = None if given is None else torch.from_numpy(given)
+            np.testing.assert_allclose(engine.run(lr.numpy(), 4, given), network(lr, survey=seen), atol=1e-4)
+    export.export(networks.build("srcnn-s"), tmp_path / "without.onnx", "without")
+    engine = OnnxEngine(tmp_path / "without.onnx")
+    assert engine.survey(parts.numpy()) is None
+    assert engine.run(lr.numpy(), 4).shape == (1, 3, 64, 64)
 
 
 def test_an_export_that_differs_from_torch_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

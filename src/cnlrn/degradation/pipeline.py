@@ -5,7 +5,7 @@ paper's bicubic on picture values (as the REDS data were made), noise, 8 bits, J
 from the recipe's ranges only.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -55,22 +55,24 @@ class Recipe:
         return _HALO + 4 * int(np.ceil(most / 4))
 
 
+_PHOTO = Recipe(
+    name="photo",
+    extents=((0.25, 0, 0), (0.35, 1, 6), (0.4, 6, 24)),
+    aligned="centroid",
+    uniform_share=0.15,
+    foreground_share=0.12,
+    defocus_share=0.08,
+    gaussian_share=0.08,
+    noise_share=0.15,
+    photon_noise=(0.0, 4e-4),
+    read_noise=(0.0, 3e-3),
+    jpeg_share=0.15,
+)
 RECIPES = {
     "bicubic": Recipe(name="bicubic", extents=((1, 0, 0),)),
     "reds": Recipe(name="reds", extents=((0.1, 0, 0), (0.4, 1, 10), (0.5, 10, 24)), foreground_share=0.3),
-    "photo": Recipe(
-        name="photo",
-        extents=((0.25, 0, 0), (0.35, 1, 6), (0.4, 6, 24)),
-        aligned="centroid",
-        uniform_share=0.15,
-        foreground_share=0.12,
-        defocus_share=0.08,
-        gaussian_share=0.08,
-        noise_share=0.15,
-        photon_noise=(0.0, 4e-4),
-        read_noise=(0.0, 3e-3),
-        jpeg_share=0.15,
-    ),
+    "photo": _PHOTO,
+    "messenger": replace(_PHOTO, name="messenger", jpeg_share=0.25, jpeg_quality=(30, 95)),
 }
 
 

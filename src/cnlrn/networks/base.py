@@ -55,6 +55,14 @@ class RestorationNetwork(nn.Module):
         exits = self.exits(lr)
         return {scale: [exits[scale]] for scale in scales}
 
+    def survey(self, lr: Tensor) -> Tensor | None:
+        """What the network has to know of a whole picture `lr` (n, 3, h, w) before it restores a part, (n, k).
+
+        These are means over the picture's pixels. A subclass that needs any takes them as `survey` in `forward` and
+        `exits`, and makes them of `lr` itself if they are not given. None where it needs nothing.
+        """
+        return None
+
     def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """What training should ask of the exit `scale` for `lr` in place of `target` (n, 3, scale*h, scale*w).
 

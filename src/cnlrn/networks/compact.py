@@ -2,11 +2,14 @@
 
 Kept from the paper (CNLRN, CVPRW 2021): a deblurring module that gives features, not a picture (sec. 3.1), non-local
 residual groups on them (sec. 3.2), progressive upsampling x2, then x2, and one end-to-end training. Changed: attention
-stays within windows on a fixed grid, there is no statistic over the whole picture (so tiles match the whole), every
-stage has an exit to a picture, and the network predicts the difference to the bicubic enlargement, which may neither
-add nor take light over large areas. docs/design-of-compact-models.md holds the measurements behind the choices.
+stays within windows on a fixed grid, what is taken from the whole picture is one survey of its blur, made beforehand
+(so tiles match the whole), every stage has an exit to a picture, and the network predicts the difference to the bicubic
+enlargement, which may neither add nor take light over large areas. docs/design-of-compact-models.md holds the
+measurements behind the choices.
 """
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +53,8 @@ class CompactPreset:
     """Side of a token in LR pixels."""
     window: int = 4
     """Side of an attention window in tokens."""
+    survey_width: int = 64
+    """Channels of the survey of the whole picture; 0 leaves it out."""
     deblurring: int = 1
     """0 leaves the encoder-decoder of the deblurring module out."""
     progressive: int = 1
@@ -63,7 +68,7 @@ CNLRN_XS = CompactPreset(
 
 
 class ResBlock(nn.Module):
-    """x + conv(relu(conv(x))), 3x3, without normalisation."""
+    """x + conv(gain * relu(conv(x) + offset)), 3x3, without normalisation."""
 
     def __init__(self, width: int) -> None:
         """`width`: channels in and out."""
@@ -71,9 +76,11 @@ class ResBlock(nn.Module):
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, width, h, w) to the same shape."""
-        residual: Tensor = self.second(F.relu(self.first(x)))
+    def forward(self, x: Tensor, tuning: Tensor | None = None) -> Tensor:
+        """(n, width, h, w) to the same shape; `tuning` is (n, 2, width, 1, 1), gain less 1 and offset, zero if None."""
+        inner = self.first(x)
+        inner = F.relu(inner) if tuning is None else (1 + tuning[:, 0]) * F.relu(inner + tuning[:, 1])
+        residual: Tensor = self.second(inner)
         return x + residual
 
 
@@ -116,10 +123,58 @@ class NonLocalGroup(nn.Module):
             attention = NonLocalBlock(preset.width, preset.patch, preset.attention_width, preset.heads, preset.window)
             self.body.insert(0, attention)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, width, h, w) to the same shape."""
-        result: Tensor = self.body(x)
-        return result
+    def forward(self, x: Tensor, tuning: Iterator[Tensor | None]) -> Tensor:
+        """(n, width, h, w) to the same shape; each residual block takes the next of `tuning`."""
+        for layer in self.body:
+            x = layer(x, next(tuning)) if isinstance(layer, ResBlock) else layer(x)
+        return x
+
+
+class Survey(nn.Module):
+    """What a whole picture tells of its blur: means of learned features, over all pixels and over its detail.
+
+    One blurry edge may be a soft thing taken sharply; that all edges are blurry, in one direction, shows a shake. A
+    mean is as good from parts of a picture as from the whole, and means of parts can be averaged.
+    """
+
+    def __init__(self, width: int) -> None:
+        """`width`: channels of features."""
+        super().__init__()
+        self.first = nn.Conv2d(3, width * 3 // 4, 5, stride=2, padding=2)
+        self.second = nn.Conv2d(width * 3 // 4, width, 3, stride=2, padding=1)
+        self.third = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(n, 3, h, w), h and w multiples of 4, to the means (n, 2 width + 1): features times energy, features, energy.
+
+        Energy is that of the detail, what a mean over 5x5 pixels leaves.
+        """
+        detail = lr - F.avg_pool2d(F.pad(lr, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
+        energy = F.avg_pool2d(detail.square().mean(1, keepdim=True), 4)
+        features = F.relu(self.first(4 * detail))
+        features = F.relu(self.third(F.relu(self.second(features)))).float()
+        return torch.cat([energy * features, features, energy], 1).mean((2, 3))
+
+
+class Tuning(nn.Module):
+    """A survey to gains and offsets of residual blocks (feature-wise modulation, Perez et al., FiLM, AAAI 2018)."""
+
+    def __init__(self, survey_width: int, blocks: int, width: int) -> None:
+        """`blocks` of `width` channels. It begins with gains of 1 and offsets of 0."""
+        super().__init__()
+        self.shape = (blocks, 2, width, 1, 1)
+        self.inner = nn.Linear(2 * survey_width, survey_width)
+        self.outer = nn.Linear(survey_width, 2 * blocks * width)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+
+    def forward(self, survey: Tensor) -> tuple[Tensor, ...]:
+        """(n, 2 survey_width + 1) to one (n, 2, width, 1, 1) for each block: gain less 1, and offset."""
+        channels = self.inner.out_features
+        weighted, plain, energy = survey[:, :channels], survey[:, channels:-1], survey[:, -1:]
+        means = torch.log1p(8 * torch.cat([weighted / (energy + 1e-6), plain], 1))
+        tuning: Tensor = self.outer(F.relu(self.inner(means)))
+        return tuning.reshape(-1, *self.shape).unbind(1)
 
 
 class DeblurringModule(nn.Module):
@@ -164,7 +219,9 @@ class CompactCNLRN(RestorationNetwork):
             if preset.deblurring
             else nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU())
         )
-        self.body = nn.Sequential(*(NonLocalGroup(preset) for _ in range(preset.groups)))
+        self.body = nn.ModuleList(NonLocalGroup(preset) for _ in range(preset.groups))
+        self.surveyor = Survey(preset.survey_width) if preset.survey_width else None
+        self.tuning = Tuning(preset.survey_width, preset.groups * preset.group_blocks, width) if self.surveyor else None
         self.exit1 = nn.Conv2d(width, 3, 3, padding=1)
         channels, self.rich_scale = (up, 2) if preset.progressive else (width, 1)
         if preset.progressive:
@@ -176,25 +233,33 @@ class CompactCNLRN(RestorationNetwork):
         for layer in (self.exit1, self.exit2, self.exit4):
             layer.weight.data.mul_(0.1)
 
-    def forward(self, lr: Tensor, scale: int = 4) -> Tensor:
-        """See `RestorationNetwork.forward`."""
+    def forward(self, lr: Tensor, scale: int = 4, survey: Tensor | None = None) -> Tensor:
+        """See `RestorationNetwork.forward`; `survey` is that of the whole picture, `lr` itself if None."""
         self.check_scale(scale)
         clear = self.deblur(lr)
-        return self._picture(lr, clear if scale == 1 else self._rich(clear), scale)
+        return self._picture(lr, clear if scale == 1 else self._rich(lr, clear, survey), scale)
 
-    def exits(self, lr: Tensor) -> dict[int, Tensor]:
+    def exits(self, lr: Tensor, survey: Tensor | None = None) -> dict[int, Tensor]:
         """See `RestorationNetwork.exits`: all three in one pass."""
         clear = self.deblur(lr)
-        rich = self._rich(clear)
+        rich = self._rich(lr, clear, survey)
         return {scale: self._picture(lr, clear if scale == 1 else rich, scale) for scale in self.scales}
+
+    def survey(self, lr: Tensor) -> Tensor | None:
+        """See `RestorationNetwork.survey`."""
+        return self.surveyor(lr) if self.surveyor else None
 
     def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """See `RestorationNetwork.attainable`: `target` with the light of `lr`."""
         return self._joined(lr, target - self._enlarged(lr, scale), scale)
 
-    def _rich(self, clear: Tensor) -> Tensor:
+    def _rich(self, lr: Tensor, clear: Tensor, survey: Tensor | None) -> Tensor:
         """Clear LR features to those that the exits at x2 and x4 read, `rich_scale` times LR's size."""
-        rich: Tensor = self.body(clear)
+        survey = self.survey(lr) if survey is None else survey
+        tuning: Iterator[Tensor | None] = iter(self.tuning(survey)) if self.tuning else itertools.repeat(None)
+        rich = clear
+        for group in self.body:
+            rich = group(rich, tuning)
         return rich if self.rich_scale == 1 else self.refine(F.pixel_shuffle(F.relu(self.upsample1(rich)), 2))
 
     def _picture(self, lr: Tensor, features: Tensor, scale: int) -> Tensor:

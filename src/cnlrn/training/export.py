@@ -27,23 +27,25 @@ TOLERANCE = 1e-4
 
 
 class _Exits(nn.Module):
-    """All exits as a tuple, in the order of `scales`."""
+    """All exits as a tuple, in the order of `scales`, and the survey, if the network makes one, behind them."""
 
     def __init__(self, network: RestorationNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, lr: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.network.exits(lr)
-        return tuple(outputs[scale] for scale in self.network.scales)
+    def forward(self, lr: Tensor, *survey: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network.exits(lr, *survey)
+        return (*(outputs[scale] for scale in self.network.scales), *_survey(self.network, lr))
 
 
 def export(network: RestorationNetwork, path: Path, name: str) -> None:
     """Write `network` as one ONNX file, opset 18, and prove it equal to torch.
 
     Input `lr` (n, 3, h, w), float32 in [0, 1], h and w multiples of `network.multiple`; outputs `x1`, `x2`, `x4` (those
-    of `network.scales`), float32, not clipped. The metadata hold `name`, `multiple`, `context` (empty: whole picture),
-    `scales` and `version` (of this package). The file appears whole or not at all.
+    of `network.scales`), float32, not clipped. A network that surveys a picture has the output `surveyed` (n, k), made
+    of `lr` alone, and needs the same of the whole picture as its second input, `survey`, for the others. The metadata
+    hold `name`, `multiple`, `context` (empty: whole picture), `scales`, `survey` ("yes" if there is one) and `version`
+    (of this package). The file appears whole or not at all.
 
     Raises:
         CnlrnError: ONNX Runtime's outputs differ from torch's by more than 1e-4, or `path` cannot be written.
@@ -51,18 +53,19 @@ def export(network: RestorationNetwork, path: Path, name: str) -> None:
     outputs = _Exits(network).eval().cpu()
     shapes = {0: Dim("n"), 2: network.multiple * Dim("rows"), 3: network.multiple * Dim("columns")}
     example = torch.rand(2, 3, 2 * network.multiple, 3 * network.multiple)
+    survey = _survey(network, example)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             outputs,
-            (example,),
+            (example, *survey),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=["lr"],
-            output_names=[f"x{scale}" for scale in network.scales],
-            dynamic_shapes=(shapes,),
+            input_names=["lr", *("survey" for _ in survey)],
+            output_names=[*(f"x{scale}" for scale in network.scales), *("surveyed" for _ in survey)],
+            dynamic_shapes=(shapes, ({0: shapes[0]},)) if survey else (shapes,),
         )
     if program is None:
         raise CnlrnError(f"{name} cannot be exported to ONNX")
@@ -72,6 +75,7 @@ def export(network: RestorationNetwork, path: Path, name: str) -> None:
         "multiple": str(network.multiple),
         "context": "" if network.context is None else str(network.context),
         "scales": ",".join(map(str, network.scales)),
+        "survey": "yes" if survey else "",
         "version": version("cnlrn"),
     }
     onnx.helper.set_model_props(model, facts)
@@ -143,12 +147,21 @@ def _halve(graph: onnx.GraphProto) -> None:
 
 
 @torch.no_grad()
+def _survey(network: RestorationNetwork, lr: Tensor) -> tuple[Tensor, ...]:
+    """The survey of `lr`, if the network makes one."""
+    survey = network.survey(lr)
+    return () if survey is None else (survey,)
+
+
+@torch.no_grad()
 def _prove(outputs: _Exits, content: bytes, multiple: int) -> None:
     """Compare with torch at sizes that the export has not seen."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for n, rows, columns in ((1, 1, 1), (1, 4, 3), (3, 2, 1)):
         lr = torch.rand(n, 3, rows * multiple, columns * multiple, generator=torch.Generator().manual_seed(rows))
-        for expected, got in zip(outputs(lr), session.run(None, {"lr": lr.numpy()}), strict=True):
+        survey = _survey(outputs.network, lr)
+        given = dict(zip(("lr", "survey"), (lr.numpy(), *map(Tensor.numpy, survey)), strict=False))
+        for expected, got in zip(outputs(lr, *survey), session.run(None, given), strict=True):
             difference = float(np.abs(expected.numpy() - got).max())
             if not difference <= TOLERANCE:
                 raise CnlrnError(f"the exported network differs from torch's by {difference:.2g}; it was not written")
