@@ -274,7 +274,9 @@ class Restorer:
             lr = np.broadcast_to(np.stack(pieces), (len(pieces), *pieces[0].shape[:2], 3)).transpose(0, 3, 1, 2)
             return np.ascontiguousarray(lr, np.float32) / np.float32(full)
 
-        surveys = self._surveys(batch(*_windows(colour, engine.multiple, picture.name)))
+        windows = _windows(colour, engine.multiple, picture.name)
+        with np.errstate(invalid="ignore"):  # samples that are no numbers are refused when they are read below
+            surveys = self._surveys(batch(*windows))
 
         def restore(piece: Pixels) -> Pixels:
             hr = self._infer(batch(piece), scale, surveys)[0]
