@@ -86,7 +86,7 @@ class Schema:
                 return float(value)  # YAML 1.1 reads 1e-4, without a dot, as a string
             except ValueError:
                 pass
-        elif kind in (int, str) and type(value) is kind:
+        elif kind in (bool, int, str) and type(value) is kind:
             return value
         raise CnlrnError(f"{where} is {value!r}; expected {_words(kind)}")
 
@@ -125,6 +125,6 @@ def _words(kind: object) -> str:
         return "a list of words" if str in typing.get_args(kind) else "a list of numbers"
     if typing.get_origin(kind) is dict:
         return "keys and values"
-    return {int: "a whole number", float: "a number", str: "a word", Path: "a path"}.get(
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a word", Path: "a path"}.get(
         typing.cast(type, kind), str(kind)
     )

@@ -1,6 +1,5 @@
 """The endless stream of training batches, made by worker processes; the same whatever their number."""
 
-import os
 from collections.abc import Iterator
 
 import cv2
@@ -9,7 +8,7 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cnlrn.data.sources import Source, generator
+from cnlrn.data.sources import Source, generator, with_one_thread
 from cnlrn.errors import CnlrnError
 
 Item = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], int]
@@ -56,10 +55,9 @@ class BatchIndices(Sampler[list[int]]):
 def loader(samples: Samples, indices: BatchIndices, workers: int, pin: bool = False) -> DataLoader[Item]:
     """Loads `Batch`es made by `workers` processes (0: in this one), each of one thread; `pin` speeds the way to a GPU.
 
-    Workers are spawned: a forked one would wait for ever for threads that OpenCV has in the parent only. They inherit
-    OPENBLAS_NUM_THREADS=1: NumPy's small products on two threads cost five times the processor time of one.
+    Workers are spawned: a forked one would wait for ever for threads that OpenCV has in the parent only.
     """
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    with_one_thread()
     return DataLoader(
         samples,
         batch_sampler=indices,

@@ -72,7 +72,13 @@ RECIPES = {
     "bicubic": Recipe(name="bicubic", extents=((1, 0, 0),)),
     "reds": Recipe(name="reds", extents=((0.1, 0, 0), (0.4, 1, 10), (0.5, 10, 24)), foreground_share=0.3),
     "photo": _PHOTO,
-    "messenger": replace(_PHOTO, name="messenger", jpeg_share=0.25, jpeg_quality=(30, 95)),
+    "messenger": replace(
+        _PHOTO,
+        name="messenger",
+        extents=((0.35, 0, 0), (0.3, 1, 6), (0.35, 6, 24)),
+        jpeg_share=0.25,
+        jpeg_quality=(30, 95),
+    ),
 }
 
 

@@ -74,6 +74,7 @@ class Training(pl.LightningModule):
         self.perceptual = PerceptualLoss(recipe.perceptual) if recipe.perceptual else None
         self.adversary = Adversary(recipe.adversarial, recipe.optimiser.betas) if recipe.adversarial else None
         self._check_patch()
+        self._compared = self._restored
         self.validation: dict[str, PairSet] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.guard = LossGuard()
@@ -114,6 +115,8 @@ class Training(pl.LightningModule):
         """Take up the optimiser's and the adversary's state of the checkpoint, or write the first checkpoint."""
         if self.adversary:
             self.adversary.module.to(self.device)
+        if self.recipe.compile and self.device.type == "cuda":
+            self._compared = torch.compile(self._restored, mode="reduce-overhead")
         if self._resumed is not None:
             self._restore_optimisers(self._resumed)
             self._resumed = None
@@ -134,15 +137,15 @@ class Training(pl.LightningModule):
         """
         torch.manual_seed(_seed(self.recipe.seed, self.position, self.trainer.global_rank))
         lr, hr, indices = _floats(batch[0]), _floats(batch[1]), batch[2]
-        if self.recipe.stage:
-            outputs, loss = {}, stage_loss(self.network, self.recipe.stage, hr)
-        else:
-            outputs = self.network.supervised(lr, self.weights)
-            loss = self._restoration_loss(lr, hr, outputs)
-        if self.adversary:
-            restored, sharp = outputs[self.largest][-1], reduced(hr, self.largest)
         optimiser = self._optimizer()
         optimiser.zero_grad()
+        outputs: dict[int, list[Tensor]] = {}
+        if self.recipe.stage:
+            loss = stage_loss(self.network, self.recipe.stage, hr)
+        else:
+            outputs, loss = self._compared(lr, hr, {scale: reduced(hr, scale) for scale in self.weights})
+        if self.adversary:
+            restored, sharp = outputs[self.largest][-1], reduced(hr, self.largest)
         self.manual_backward(loss + self.adversary.loss(restored, sharp) if self.adversary else loss)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip or math.inf)
         self.latest = float(self._mean(loss.detach()))
@@ -270,19 +273,21 @@ class Training(pl.LightningModule):
         assert isinstance(averaged, Tensor)
         return averaged
 
-    def _restoration_loss(self, lr: Tensor, hr: Tensor, outputs: dict[int, list[Tensor]]) -> Tensor:
-        """What the restored pictures, those of earlier stages too, and the sharp one differ in, all weighted."""
+    def _restored(self, lr: Tensor, hr: Tensor, targets: dict[int, Tensor]) -> tuple[dict[int, list[Tensor]], Tensor]:
+        """The restored pictures, and what they, those of earlier stages too, and the sharp one differ in, weighted;
+        `targets` are `hr` at each exit's size."""
+        outputs = self.network.supervised(lr, self.weights)
         loss = torch.zeros((), device=hr.device)
         for scale, weight in self.weights.items():
             *earlier, restored = outputs[scale]
-            target = self.network.attainable(lr, reduced(hr, scale), scale)
+            target = self.network.attainable(lr, targets[scale], scale)
             loss = loss + weight * restoration_loss(restored, target, **self.terms)
             for picture in earlier:
                 target_of_stage = reduced(hr, picture.shape[-1] / lr.shape[-1])
                 loss = loss + weight * restoration_loss(picture, target_of_stage, **self.terms)
             if self.perceptual and scale == self.largest:
                 loss = loss + self.perceptual(restored, target)
-        return loss
+        return outputs, loss
 
     def _set_rates(self, optimiser: torch.optim.Optimizer) -> float:
         rates = rates_at(self.step, self.recipe)

@@ -4,12 +4,14 @@ Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks"
 "Muon is scalable for LLM training" (2025), which makes an update as large as Adam's.
 """
 
+import typing
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.optim.adam import adam
 
 _LEAST = 16
 """Channels in and out that a kernel needs: narrower ones lead from a picture or to one, which is Adam's."""
@@ -32,7 +34,7 @@ class Muon(torch.optim.Optimizer):
         A step takes `weight_decay` x `lr` of itself from each kernel that is: its updates are of one size even where
         gradients are noise, so without it such kernels grow as long as training lasts.
         """
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "fused": True})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -40,13 +42,15 @@ class Muon(torch.optim.Optimizer):
         assert closure is None
         for group in self.param_groups:
             alike: dict[torch.Size, list[Tensor]] = {}
+            others: list[Parameter] = []
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
                 if _is_inner_kernel(parameter):
                     alike.setdefault(parameter.shape, []).append(parameter)
                 else:
-                    self._as_adam(parameter, parameter.grad, group["lr"], group["betas"])
+                    others.append(parameter)
+            self._as_adam(others, group["lr"], group["betas"])
             for kernels in alike.values():
                 torch._foreach_mul_(kernels, 1 - group["lr"] * group["weight_decay"])
                 self._orthogonally(kernels, group["lr"])
@@ -65,15 +69,30 @@ class Muon(torch.optim.Optimizer):
         steps = [direction.view(kernels[0].shape) for direction in directions]
         torch._foreach_add_(kernels, steps, alpha=-lr * size)
 
-    def _as_adam(self, parameter: Parameter, gradient: Tensor, lr: float, betas: tuple[float, float]) -> None:
-        state = self.state[parameter]
-        if not state:
-            state.update(step=torch.zeros(()), mean=torch.zeros_like(gradient), square=torch.zeros_like(gradient))
-        state["step"] += 1
-        mean = state["mean"].lerp_(gradient, 1 - betas[0])
-        square = state["square"].lerp_(gradient**2, 1 - betas[1])
-        unbiased, scale = (1 - beta ** float(state["step"]) for beta in betas)
-        parameter.addcdiv_(mean, (square / scale).sqrt_().add_(_EPSILON), value=-lr / unbiased)
+    def _as_adam(self, parameters: list[Parameter], lr: float, betas: tuple[float, float]) -> None:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                for name in ("mean", "square"):
+                    self.state[parameter][name] = torch.zeros_like(parameter)
+                self.state[parameter]["step"] = torch.zeros((), device=parameter.device)
+        means, squares, steps = ([self.state[p][name] for p in parameters] for name in ("mean", "square", "step"))
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        adam(
+            typing.cast(list[Tensor], parameters),
+            gradients,
+            means,
+            squares,
+            [],
+            steps,
+            fused=True,
+            amsgrad=False,
+            beta1=betas[0],
+            beta2=betas[1],
+            lr=lr,
+            weight_decay=0,
+            eps=_EPSILON,
+            maximize=False,
+        )
 
 
 def _is_inner_kernel(parameter: Parameter) -> bool:
