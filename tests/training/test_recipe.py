@@ -60,7 +60,7 @@ def test_a_recipe_written_out_reads_back_equal(tmp_path: Path) -> None:
         ("steps=many", "steps is 'many'; expected a whole number"),
         ("steps=1.5", "expected a whole number"),
         ("steps=true", "expected a whole number"),
-        ("compile=1", "expected true or false"),
+        ("cuda_graphs=1", "expected true or false"),
         ("steps=0", "at least 1"),
         ("optimiser.lr=fast", "optimiser.lr is 'fast'; expected a number"),
         ("optimiser.betas=[0.9]", "optimiser.betas"),

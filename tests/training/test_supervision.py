@@ -16,6 +16,7 @@ from cnlrn.networks.blocks import luminance
 from cnlrn.training.losses import charbonnier_loss, edge_loss
 from cnlrn.training.module import Training
 from cnlrn.training.recipe import load
+from cnlrn.training.targets import reduced
 
 COMPARE = Path(__file__).parents[2] / "configs" / "compare.yaml"
 
@@ -31,7 +32,7 @@ def loss_of(name: str, lr: Tensor, hr: Tensor, **preset: int) -> tuple[Training,
     recipe = load(COMPARE, [f"network={name}", f"preset={preset}", "adversarial=null"])
     module = Training(networks.build(name, preset), Samples(Nothing(), 0), recipe, Path())
     with torch.no_grad():
-        return module, module._restoration_loss(lr, hr, module.network.supervised(lr, module.weights)).item()
+        return module, module._restored(lr, hr, {scale: reduced(hr, scale) for scale in module.weights})[1].item()
 
 
 def pictures() -> tuple[Tensor, Tensor]:
@@ -92,3 +93,19 @@ def test_networks_of_luminance_are_trained_on_luminance(name: str) -> None:
     assert loss == pytest.approx(F.mse_loss(luminance(module.network(lr)), luminance(hr)).item(), rel=1e-4)
     tinted = hr + torch.tensor([0.114, 0, -0.299]).reshape(1, 3, 1, 1)  # of the same luminance
     assert loss_of(name, lr, tinted)[1] == pytest.approx(loss, rel=1e-4)
+
+
+def test_a_step_of_the_compact_cascade_is_one_graph_that_computes_the_same() -> None:
+    recipe = load(COMPARE.with_name("cnlrn-xs.yaml"))
+    module = Training(networks.build("cnlrn-xs", {}), Samples(Nothing(), 0), recipe, Path())
+    lr, hr = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 128, 128)
+    batch = lr, hr, {scale: reduced(hr, scale) for scale in module.weights}
+    losses, gradients = [], []
+    for compared in (module._restored, torch.compile(module._restored, backend="aot_eager", fullgraph=True)):
+        module.network.zero_grad()
+        loss = compared(*batch)[1]
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append([parameter.grad for parameter in module.network.parameters()])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(*gradients)

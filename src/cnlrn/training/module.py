@@ -115,8 +115,8 @@ class Training(pl.LightningModule):
         """Take up the optimiser's and the adversary's state of the checkpoint, or write the first checkpoint."""
         if self.adversary:
             self.adversary.module.to(self.device)
-        if self.recipe.compile and self.device.type == "cuda":
-            self._compared = torch.compile(self._restored, mode="reduce-overhead")
+        if self.recipe.cuda_graphs and self.device.type == "cuda":
+            self._compared = torch.compile(self._restored, backend="cudagraphs")
         if self._resumed is not None:
             self._restore_optimisers(self._resumed)
             self._resumed = None

@@ -187,8 +187,9 @@ class Recipe:
     """Which parts of IKC to train in its paper's turns, see `cnlrn.training.stages`; None is the whole network."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """auto is bf16 where the hardware multiplies it, else float32."""
-    compile: bool = False
-    """Whether a GPU runs steps compiled: a minute or two at the start, then they take less than half the time."""
+    cuda_graphs: bool = False
+    """Whether a GPU replays the kernels of a step as CUDA graphs: to launch them one by one takes longer than they do
+    where networks are small."""
     devices: int | None = None
     """GPUs, or processes that share the cores of a CPU; None is all GPUs, or one process."""
     workers: int = 1
