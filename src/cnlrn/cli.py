@@ -302,7 +302,7 @@ def degrade(
     recipe: Annotated[
         str,
         typer.Option(
-            help="reds: motion blur; photo: also defocus, noise and JPEG; messenger: photo with stronger JPEG; "
+            help="reds: motion blur; photo: also defocus, noise and JPEG; messenger: photo with stronger JPEG, more often without blur; "
             "bicubic: the reduction alone."
         ),
     ] = "photo",
