@@ -302,8 +302,8 @@ def degrade(
     recipe: Annotated[
         str,
         typer.Option(
-            help="reds: motion blur; photo: also defocus, noise and JPEG; messenger: photo with stronger JPEG, more often without blur; "
-            "bicubic: the reduction alone."
+            help="reds: motion blur; photo: also defocus, noise and JPEG; messenger: photo with stronger JPEG, "
+            "more often without blur; bicubic: the reduction alone."
         ),
     ] = "photo",
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another blur.")] = 0,
