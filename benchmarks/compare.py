@@ -4,9 +4,9 @@
 
 PHOTOS is a folder of sharp pictures; a set is a folder that holds blurry_x4/ and sharp/, and the first one ranks. With
 nothing else running this takes `--minutes` for each of some thirty runs. What is trained already is not trained again,
-so the command may be interrupted and called again, with `--only` for a part of the runs. Besides each network of a
-paper it trains `cnlrn-s` without one of its parts at a time, the best three again with another seed, and the best
-enlarging one on pairs without blur, as NAME-bicubic, for chains.
+so the command may be interrupted and called again, with `--only` for a part of the runs; it measures what is trained by
+then. Besides each network of a paper it trains `cnlrn-s` without one of its parts at a time, the best three again with
+another seed (`"NAME, seed 1"`), and the best enlarging one on pairs without blur (`NAME-bicubic`), for chains.
 """
 
 import argparse
@@ -54,10 +54,21 @@ RUNS = (
     Run("without deblurring module", "cnlrn-s", "ablation", (("preset.deblurring=0",),)),
     Run("with pretraining", "cnlrn-s", "ablation", (("loss={exits: {1: 1.0}}",), ())),
 )
+AGAIN = {run.name: replace(run, name=f"{run.name}, seed 1", seed=1) for run in RUNS if run.kind in ("sr", "joint")}
+WITHOUT_BLUR = {
+    run.name: replace(
+        run,
+        name=f"{run.name}-bicubic",
+        stages=tuple(("data.degradation=bicubic", *changes) for changes in run.stages),
+    )
+    for run in RUNS
+    if run.kind == "sr"
+}
+EVERY = {run.name: run for run in (*RUNS, *AGAIN.values(), *WITHOUT_BLUR.values())}
 
 
-def train(run: Run, folder: Path, photos: Path, sets: dict[str, str], minutes: float) -> dict[str, dict[str, float]]:
-    """Train all stages of `run` in `folder` unless they are trained; its figures on `sets` at the end."""
+def train(run: Run, folder: Path, photos: Path, sets: dict[str, str], minutes: float) -> float:
+    """Train all stages of `run` in `folder` unless they are trained; its PSNR on the first of `sets` at the end."""
     before: list[str] = []
     for number, changes in enumerate(run.stages):
         out = folder / f"stage{number}"
@@ -71,22 +82,22 @@ def train(run: Run, folder: Path, photos: Path, sets: dict[str, str], minutes: f
             cnlrn(*command, *(word for setting in settings for word in ("--set", setting)))
         before = ["--init", str(out / "weights.safetensors")]
     scores: dict[str, dict[str, float]] = json.loads((out / "run.json").read_text())["scores"]
-    return scores
+    return scores[next(iter(sets))]["psnr"]
 
 
-def suite(runs: list[Run], folders: dict[str, Path], sets: dict[str, str], best: str) -> dict[str, object]:
-    """All that was trained, what is shipped, and chains of each deblurring network with the `best` enlarging one, which
-    comes behind it if it knows blur, and behind or before it if it does not."""
+def suite(trained: dict[str, Path], sets: dict[str, str]) -> dict[str, object]:
+    """What was trained, name to weights, what is shipped, and chains of each deblurring network with enlarging ones:
+    behind it one that knows blur, and behind or before it the same trained without."""
     systems: dict[str, object] = {"bicubic": {"kind": "bicubic"}}
     systems |= {f"{name}, shipped": {"model": name} for name in ("cnlrn-s", "cnlrn-xs")}
-    for run in runs:
-        weights = folders[run.name] / f"stage{len(run.stages) - 1}" / "weights.safetensors"
-        systems[run.name] = {"network": run.network, "weights": str(weights), "preset": run.preset()}
-    for run in runs:
-        if run.kind == "deblur":
-            for enlarging in (f"{best}-bicubic", best):
-                systems[f"{run.name}, {enlarging}"] = {"chain": f"deblur:{run.name} + sr:{enlarging}"}
-            systems[f"{best}-bicubic, {run.name}"] = {"chain": f"sr:{best}-bicubic + deblur:{run.name}"}
+    for name, weights in trained.items():
+        systems[name] = {"network": EVERY[name].network, "weights": str(weights), "preset": EVERY[name].preset()}
+    enlarging = [name for name, run in WITHOUT_BLUR.items() if {name, run.name} <= trained.keys()]
+    for deblurring in (name for name in trained if EVERY[name].kind == "deblur"):
+        for name in enlarging:
+            for second in (f"{name}-bicubic", name):
+                systems[f"{deblurring}, {second}"] = {"chain": f"deblur:{deblurring} + sr:{second}"}
+            systems[f"{name}-bicubic, {deblurring}"] = {"chain": f"sr:{name}-bicubic + deblur:{deblurring}"}
     return {"sets": sets, "systems": systems}
 
 
@@ -104,29 +115,29 @@ def main() -> None:
     parser.add_argument("--set", action="append", required=True, metavar="NAME=FOLDER", dest="sets")
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
     parser.add_argument("--minutes", type=float, default=12)
-    parser.add_argument("--only", nargs="+", choices=[run.name for run in RUNS], help="train these and measure nothing")
+    parser.add_argument("--only", nargs="+", choices=EVERY, metavar="NAME", help="train these and no others")
     arguments = parser.parse_args()
     sets = dict(text.split("=", 1) for text in arguments.sets)
-    runs = [run for run in RUNS if not arguments.only or run.name in arguments.only]
-    folders = {run.name: arguments.out / run.name.replace(" ", "-") for run in runs}
+    folders = {name: arguments.out / name.replace(", ", "-").replace(" ", "-") for name in EVERY}
 
     def trained(run: Run) -> float:
-        scores = train(run, folders[run.name], arguments.photos, sets, arguments.minutes)
-        return scores[next(iter(sets))]["psnr"]
+        return train(run, folders[run.name], arguments.photos, sets, arguments.minutes)
 
-    figures = {run.name: trained(run) for run in runs}
     if arguments.only:
-        return
-    ranked = sorted((run for run in runs if run.kind in ("sr", "joint")), key=lambda run: -figures[run.name])
-    best = next(run for run in ranked if run.kind == "sr")
-    later = [replace(run, name=f"{run.name}, seed 1", seed=1) for run in ranked[:3]]
-    stages = tuple(("data.degradation=bicubic", *changes) for changes in best.stages)
-    later.append(replace(best, name=f"{best.name}-bicubic", stages=stages))
-    for run in later:
-        folders[run.name] = arguments.out / run.name.replace(", ", "-").replace(" ", "-")
-        trained(run)
+        for name in arguments.only:
+            trained(EVERY[name])
+    else:
+        ranked = sorted(RUNS, key=trained, reverse=True)
+        best = [run.name for run in ranked if run.name in AGAIN]
+        for name in best[:3]:
+            trained(AGAIN[name])
+        trained(WITHOUT_BLUR[next(name for name in best if name in WITHOUT_BLUR)])
+    weights = {
+        name: folder / f"stage{len(EVERY[name].stages) - 1}" / "weights.safetensors" for name, folder in folders.items()
+    }
+    finished = {name: file for name, file in weights.items() if file.with_name("run.json").exists()}
     file = arguments.out / "suite.yaml"
-    file.write_text(yaml.safe_dump(suite([*runs, *later], folders, sets, best.name), sort_keys=False))
+    file.write_text(yaml.safe_dump(suite(finished, sets), sort_keys=False))
     cnlrn("benchmark", str(file), "--out", str(arguments.out / "report"))
 
 
