@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cnlrn.data import sources
 from cnlrn.data.sets import match
 from cnlrn.data.sources import PairFiles, PreparedPairs, Sample, SharpFolder, generator
 from cnlrn.degradation import recipe
@@ -72,6 +73,17 @@ def test_prepared_pairs_are_made_once_and_cropped_in_step(sharp: SharpFolder, tm
     assert sample.lr.shape == (12, 12, 3)
     assert sample.hr.shape == (48, 48, 3)
     assert equal(sample, again.sample(generator(0, 0)))
+
+
+def test_many_processes_prepare_the_pairs_that_one_prepares(
+    sharp: SharpFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = PreparedPairs(sharp, tmp_path / "alone", count=40, patch=48, seed=0)
+    monkeypatch.setattr(sources, "_FEW", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    together = PreparedPairs(sharp, tmp_path / "together", count=40, patch=48, seed=0)
+    assert together.store.file.read_bytes() == alone.store.file.read_bytes()
+    assert together.store.entries == alone.store.entries
 
 
 def test_pairs_are_cut_flipped_and_turned_together(tmp_path: Path) -> None:

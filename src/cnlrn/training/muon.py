@@ -34,7 +34,8 @@ class Muon(torch.optim.Optimizer):
         A step takes `weight_decay` x `lr` of itself from each kernel that is: its updates are of one size even where
         gradients are noise, so without it such kernels grow as long as training lasts.
         """
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "fused": True})
+        fused = True  # Adam's part, whose counts of steps a resumed run therefore finds on its device
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "fused": fused})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
