@@ -127,8 +127,8 @@ def main() -> None:
         for name in arguments.only:
             trained(EVERY[name])
     else:
-        ranked = sorted(RUNS, key=trained, reverse=True)
-        best = [run.name for run in ranked if run.name in AGAIN]
+        figures = {run.name: trained(run) for run in RUNS}
+        best = sorted(AGAIN, key=figures.__getitem__, reverse=True)
         for name in best[:3]:
             trained(AGAIN[name])
         trained(WITHOUT_BLUR[next(name for name in best if name in WITHOUT_BLUR)])

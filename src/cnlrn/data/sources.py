@@ -141,14 +141,14 @@ class PreparedPairs:
 def _pairs(sharp: SharpFolder, count: int, seed: int) -> Iterator[tuple[str, Byte]]:
     """LR and HR patch of sample after sample, made by as many processes as there are cores."""
     cores = os.cpu_count() or 1
+    numbered = partial(_numbered, sharp, seed)
     if count < _FEW or cores == 1:
-        samples = (_numbered(sharp, seed, index) for index in range(count))
-        yield from _named(samples)
+        yield from _named(map(numbered, range(count)))
         return
     with_one_thread()
     context = multiprocessing.get_context("spawn")  # a forked one would wait for threads that OpenCV has here only
     with context.Pool(cores, _single_threaded) as pool:
-        yield from _named(pool.imap(partial(_numbered, sharp, seed), range(count), chunksize=16))
+        yield from _named(pool.imap(numbered, range(count), chunksize=16))
 
 
 def _named(samples: Iterable[Sample]) -> Iterator[tuple[str, Byte]]:

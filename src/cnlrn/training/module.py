@@ -139,13 +139,14 @@ class Training(pl.LightningModule):
         lr, hr, indices = _floats(batch[0]), _floats(batch[1]), batch[2]
         optimiser = self._optimizer()
         optimiser.zero_grad()
+        targets = {scale: reduced(hr, scale) for scale in self.weights}
         outputs: dict[int, list[Tensor]] = {}
         if self.recipe.stage:
             loss = stage_loss(self.network, self.recipe.stage, hr)
         else:
-            outputs, loss = self._compared(lr, hr, {scale: reduced(hr, scale) for scale in self.weights})
+            outputs, loss = self._compared(lr, hr, targets)
         if self.adversary:
-            restored, sharp = outputs[self.largest][-1], reduced(hr, self.largest)
+            restored, sharp = outputs[self.largest][-1], targets[self.largest]
         self.manual_backward(loss + self.adversary.loss(restored, sharp) if self.adversary else loss)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip or math.inf)
         self.latest = float(self._mean(loss.detach()))
