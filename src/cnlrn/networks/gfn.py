@@ -3,7 +3,8 @@
 An encoder-decoder makes deblurring features, a second branch super-resolution features; a gate weighs the former pixel
 by pixel before both are added and enlarged x4. The deblurring branch's own picture is the exit at x1, which the paper
 trains beside the one at x4. Attributes are named, and misspelt, as in the published checkpoint of the x4 network, so
-that it loads as it is. That program stretches pictures whose sides are no multiples of 4, this package pads them.
+that it loads as it is; as there, leaky ReLUs have a slope of 0.2, but 0.1 behind the first enlargement. That program
+stretches pictures whose sides are no multiples of 4, this package pads them.
 """
 
 from dataclasses import dataclass
@@ -156,11 +157,12 @@ class Reconstruction(nn.Module):
         self.conv3 = conv3(width, width)
         self.conv4 = conv3(width, 3)
         self.shuffle = nn.PixelShuffle(2)
+        self.first_relu = nn.LeakyReLU(0.1)
         self.relu = nn.LeakyReLU(0.2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, width, h, w) to (n, 3, 4h, 4w)."""
-        doubled = self.relu(self.shuffle(self.conv1(self.resBlock(x))))
+        doubled = self.first_relu(self.shuffle(self.conv1(self.resBlock(x))))
         quadrupled = self.relu(self.shuffle(self.conv2(doubled)))
         picture: Tensor = self.conv4(self.relu(self.conv3(quadrupled)))
         return picture
