@@ -3,7 +3,7 @@
 An encoder-decoder makes deblurring features, a second branch super-resolution features; a gate weighs the former pixel
 by pixel before both are added and enlarged x4. The deblurring branch's own picture is the exit at x1, which the paper
 trains beside the one at x4. Attributes are named, and misspelt, as in the published checkpoint of the x4 network, so
-that it loads as it is; as there, leaky ReLUs have a slope of 0.2, but 0.1 behind the first enlargement. That program
+that it loads as it is. Leaky ReLUs have a slope of 0.2, but 0.1 behind the first enlargement. The authors' program
 stretches pictures whose sides are no multiples of 4, this package pads them.
 """
 
