@@ -1,0 +1,24 @@
+"""Results of published programs: BasicSR 1.4.2's (EDSR, RCAN, RRDBNet, MSRResNet), and for deblurring MPRNet's authors'."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cnlrn import networks
+
+EXPECTED = load_file(Path(__file__).parents[1] / "golden" / "published_networks.safetensors")
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+@torch.no_grad()
+def test_on_the_same_weights_and_picture_the_result_is_that_of_the_published_program(
+    name: str, set_rule_weights: Callable[[nn.Module], None], rule_picture: Callable[..., Tensor]
+) -> None:
+    net = networks.build(name).eval()
+    set_rule_weights(net)
+    result = net(rule_picture(1, 3, 8, 16), net.scales[-1])
+    torch.testing.assert_close(result, EXPECTED[name], atol=1e-4, rtol=1e-4)
