@@ -1,4 +1,4 @@
-"""Results of published programs: BasicSR 1.4.2's (EDSR, RCAN, RRDBNet, MSRResNet), and for deblurring MPRNet's authors'."""
+"""Results of published programs: BasicSR 1.4.2's (EDSR, RCAN, RRDBNet, MSRResNet) and that of MPRNet's authors."""
 
 from collections.abc import Callable
 from pathlib import Path
