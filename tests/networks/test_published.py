@@ -1,4 +1,8 @@
-"""Results of published programs: BasicSR 1.4.2's (EDSR, RCAN, RRDBNet, MSRResNet) and that of MPRNet's authors."""
+"""Results of published programs.
+
+BasicSR 1.4.2's of EDSR, RCAN, RRDBNet and MSRResNet, that of MPRNet's authors, and super-image 0.2.0's of DBPN (see
+docs/networks.md).
+"""
 
 from collections.abc import Callable
 from pathlib import Path
