@@ -11,13 +11,20 @@ from torch import Tensor, nn
 
 @pytest.fixture
 def set_rule_weights() -> Callable[[nn.Module], None]:
-    """Sets a network's tensors to normal draws seeded by their names, times sqrt(0.5 / fan-in), vectors times 0.1."""
+    """Sets a network's tensors to normal draws seeded by their names, times sqrt(0.5 / fan-in), vectors times 0.1.
+
+    Running variances get the draws' magnitudes plus 0.5, counters 0.
+    """
 
     def set_weights(net: nn.Module) -> None:
         for name, tensor in net.state_dict().items():
+            if not tensor.is_floating_point():
+                tensor.zero_()
+                continue
             draws = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(tuple(tensor.shape))
             spread = (0.5 / tensor[0].numel()) ** 0.5 if tensor.ndim > 1 else 0.1
-            tensor.copy_(torch.from_numpy(draws.astype(np.float32) * np.float32(spread)))
+            values = torch.from_numpy(draws.astype(np.float32))
+            tensor.copy_(values.abs() + 0.5 if name.endswith("running_var") else values * np.float32(spread))
 
     return set_weights
 

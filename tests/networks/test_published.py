@@ -1,7 +1,7 @@
 """Results of published programs.
 
-BasicSR 1.4.2's of EDSR, RCAN, RRDBNet and MSRResNet, that of MPRNet's authors, and super-image 0.2.0's of DBPN (see
-docs/networks.md).
+BasicSR 1.4.2's of EDSR, RCAN, RRDBNet and MSRResNet, that of MPRNet's authors, super-image 0.2.0's of DBPN, and of GFN
+and DeblurGAN those of second writings made without sight of ours (see docs/networks.md).
 """
 
 from collections.abc import Callable
