@@ -1,3 +1,4 @@
+import csv
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,7 @@ def pairs(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for folder, shape in (("blurry_x4", (16, 12, 3)), ("sharp", (64, 48, 3))):
         (tmp_path / "pairs" / folder).mkdir(parents=True)
-        for name in "ab":
+        for name in ("a", "b,c"):
             cv2.imwrite(str(tmp_path / "pairs" / folder / f"{name}.png"), rng.integers(0, 256, shape, np.uint8))
     return tmp_path / "pairs"
 
@@ -37,10 +38,12 @@ def test_evaluate_prints_and_writes_the_metrics_asked_for(
     heading, *rows = capsys.readouterr().out.splitlines()
     assert "PSNR (dB)" in heading
     assert "border 6" in heading
-    assert [row.split()[0] for row in rows] == ["a", "b", "mean"]
-    lines = (tmp_path / "figures.csv").read_text().splitlines()
-    assert lines[0] == "name,psnr,ssim-y:6"
-    psnr = [float(line.split(",")[1]) for line in lines[1:]]
+    assert [row.split()[0] for row in rows] == ["a", "b,c", "mean"]
+    with (tmp_path / "figures.csv").open(newline="") as file:
+        names, *lines = csv.reader(file)
+    assert names == ["name", "psnr", "ssim-y:6"]
+    assert [line[0] for line in lines] == ["a", "b,c"]
+    psnr = [float(line[1]) for line in lines]
     assert float(rows[-1].split()[3]) == pytest.approx(np.mean(psnr), abs=1e-3)
 
 
@@ -51,6 +54,9 @@ def test_evaluate_names_the_nearest_metric_and_what_a_missing_set_needs(
     assert "did you mean psnr?" in capsys.readouterr().err
     assert run("evaluate", "--data", f"gopro:{tmp_path}") == 2
     assert "GOPRO" in capsys.readouterr().err
+    assert run("evaluate", "--data", pairs, "--csv", tmp_path / "nowhere" / "figures.csv") == 2
+    out, err = capsys.readouterr()
+    assert (out, "nowhere does not exist" in err) == ("", True), "found out before any work"
 
 
 def test_pack_makes_one_file_of_sharp_pictures_or_of_pairs(

@@ -21,6 +21,7 @@ from typing import Literal
 
 from cnlrn import pictures
 from cnlrn.errors import CnlrnError
+from cnlrn.files import make_folder
 from cnlrn.pictures import LazyPicture
 from cnlrn.restorer import Progress, Restorer, Size
 
@@ -238,7 +239,7 @@ def _computed(
     try:
         picture = reading.result()
         start = time.perf_counter()
-        _make_folder(target.parent)
+        make_folder(target.parent)
         pictures.check_target(target)
         restored = held.enter_context(restorer.compute(picture, size, target=target, strip=strip, progress=progress))
         seconds = time.perf_counter() - start
@@ -259,13 +260,6 @@ def _decoded(source: Path, max_pixels: int) -> LazyPicture:
     picture = pictures.open_picture(source, max_pixels)
     picture.decode()
     return picture
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CnlrnError(f"the folder {folder} cannot be made ({error.strerror})") from error
 
 
 def _failure(source: Path, target: Path | None, error: Exception) -> Outcome:

@@ -256,7 +256,7 @@ def models() -> None:
 
 @app.command()
 def networks() -> None:
-    """List the networks that `cnlrn train` knows: scales, parameters, multiplications per LR pixel."""
+    """List the networks that `cnlrn train` knows: scales, parameters, multiplications per pixel of 48x48."""
     with _extra():
         import torch
 
@@ -379,11 +379,16 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
 ) -> None:
     """Measure a model on pairs of pictures."""
+    from csv import writer
+
     with _extra():
         from cnlrn.evaluation.metrics import metric as find_metric
         from cnlrn.evaluation.pairs import evaluate as evaluate_pairs
+    from cnlrn.files import check_place
     from cnlrn.restorer import Restorer
 
+    if csv is not None:
+        check_place(csv)
     metrics = [find_metric(name) for name in metric or ("psnr", "ssim")]
     rows = []
     print(f"{'':40s}", *(f"{m.title:>12s}" for m in metrics))
@@ -393,9 +398,10 @@ def evaluate(
     means = [sum(column) / len(rows) for column in zip(*(figures for _, figures in rows), strict=True)]
     print(f"{f'mean of {len(rows)}':40s}", *(f"{mean:12.{m.digits}f}" for m, mean in zip(metrics, means, strict=True)))
     if csv is not None:
-        lines = [",".join(["name", *(m.name for m in metrics)])]
-        lines += [",".join([name, *(f"{figure:.5f}" for figure in figures)]) for name, figures in rows]
-        csv.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with csv.open("w", encoding="utf-8", newline="") as file:
+            table = writer(file, lineterminator="\n")
+            table.writerow(["name", *(m.name for m in metrics)])
+            table.writerows([name, *(f"{figure:.5f}" for figure in figures)] for name, figures in rows)
 
 
 @app.command()
@@ -468,13 +474,26 @@ def export(
     model: Annotated[str, typer.Option(help="The network's name, e.g. cnlrn-s.")],
     weights: Annotated[Path, typer.Option(help="Its weights: .safetensors, .pth or .pt.")],
     out: Annotated[Path, typer.Option(help="Folder for MODEL.onnx, MODEL.safetensors and the card MODEL.json.")],
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=NUMBER", help="A hyper-parameter that the recipe's preset changed; repeatable."),
+    ] = None,
 ) -> None:
     """Write trained weights as a model that `cnlrn restore --model` takes."""
     with _extra():
         from cnlrn.training.export import export_model
 
-    card = export_model(model, weights, out)
+    card = export_model(model, weights, out, dict(_number(setting) for setting in preset or ()))
     print(f"{out / card.file}: sha256 {card.sha256}")
+
+
+def _number(setting: str) -> tuple[str, float]:
+    """A hyper-parameter and its value, of KEY=NUMBER."""
+    key, _, text = setting.partition("=")
+    try:
+        return key, int(text) if text.removeprefix("-").isdecimal() else float(text)
+    except ValueError as error:
+        raise CnlrnError(f"'{setting}' sets nothing; write KEY=NUMBER, such as width=48") from error
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all: written beside their place, flushed to the disk, then renamed."""
+"""Files that appear whole or not at all: written beside their place, flushed to the disk, then renamed.
+
+And their folders, and whether a file can be written at all, so that a user hears of it before any work.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,30 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from cnlrn.errors import CnlrnError
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are absent; CnlrnError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CnlrnError(f"the folder {folder} cannot be made ({error.strerror})") from error
+
+
+def check_place(path: Path) -> None:
+    """Find out before any work whether a file `path` can be written.
+
+    Raises:
+        CnlrnError: it is a folder, there is no folder for it, or no permission.
+    """
+    if path.is_dir():
+        raise CnlrnError(f"{path} is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise CnlrnError(f"{path}: the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise CnlrnError(f"{path}: no permission to write in the folder {path.parent}")
 
 
 def beside(path: Path, suffix: str) -> Path:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from cnlrn import avif, tiff
 from cnlrn.errors import CnlrnError
-from cnlrn.files import beside, replacing
+from cnlrn.files import beside, check_place, replacing
 
 Pixels = NDArray[np.uint8 | np.uint16 | np.float32]
 
@@ -366,12 +366,7 @@ def check_target(path: Path) -> _Format:
         CnlrnError: unknown extension, a folder, no such folder, or no permission.
     """
     file_format = format_of(path.suffix, f"{path}: ")
-    if path.is_dir():
-        raise CnlrnError(f"{path} is a folder; give the name of a file")
-    if not path.parent.is_dir():
-        raise CnlrnError(f"{path}: the folder {path.parent} does not exist")
-    if not os.access(path.parent, os.W_OK):
-        raise CnlrnError(f"{path}: no permission to write in the folder {path.parent}")
+    check_place(path)
     return file_format
 
 

@@ -4,18 +4,42 @@ What the keys mean, and which values make sense together, is checked by those wh
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 
 from cnlrn.errors import CnlrnError, nearest
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Within:
+    """What a number in `Annotated[int, Within(1)]` may be: at least `least`, at most `most` and less than `below`."""
+
+    least: float
+    most: float = math.inf
+    below: float = math.inf
+
+    def check(self, value: float, where: str) -> None:
+        """CnlrnError where `value`, that of the key `where`, is outside, or not a number at all."""
+        if not (self.least <= value <= self.most and value < self.below):
+            bounds = {"at least": self.least, "at most": self.most, "below": self.below}
+            words = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
+            raise CnlrnError(f"{where} is {value}; it must be {words}")
+
+
+Count = Annotated[int, Within(1)]
+Natural = Annotated[int, Within(0)]
+Amount = Annotated[float, Within(0)]
+Share = Annotated[float, Within(0, 1)]
+Number = int | float
 
 
 @dataclass(frozen=True)
@@ -64,6 +88,12 @@ class Schema:
     def _value(self, kind: object, value: object, where: str) -> object:
         """`value`, from YAML, as the type `kind`; `where` is its key, for messages."""
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+        if origin is Annotated:
+            number = self._value(arguments[0], value, where)
+            arguments[1].check(number, where)
+            return number
+        if kind == Number:
+            return value if type(value) is int else self._value(float, value, where)
         if origin in (typing.Union, types.UnionType):
             if type(None) not in arguments:
                 return self._one_of_kinds(arguments, value, where)
@@ -93,7 +123,7 @@ class Schema:
     def _dataclass(self, cls: type, value: object, where: str) -> object:
         if not isinstance(value, Mapping):
             raise CnlrnError(f"{where or f'the {self.what}'} is {value!r}; expected keys and values")
-        hints = typing.get_type_hints(cls)
+        hints = typing.get_type_hints(cls, include_extras=True)
         prefix = f"{where}." if where else ""
         for key in value:
             if key not in hints:

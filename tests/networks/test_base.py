@@ -94,3 +94,17 @@ def test_a_changed_hyper_parameter_changes_the_network():
     assert len(plain.body[0].body) == 4  # attention and three blocks
     with pytest.raises(CnlrnError, match='no hyper-parameter called "group_block": did you mean group_blocks'):
         build("cnlrn-xs", {"group_block": 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("cnlrn-xs", {"width": 2.5}, "cnlrn-xs's width is 2.5; it must be a whole number"),
+        ("cnlrn-xs", {"width": -3}, r"cnlrn-xs does not work with width=-3 \("),
+        ("cnlrn-s", {"attention_width": 30}, r"does not work with attention_width=30 \("),
+        ("cnlrn-s", {"patch": 3, "window": 3}, r"does not work with patch=3, window=3 \("),
+    ],
+)
+def test_hyper_parameters_that_make_no_network_are_refused(name: str, changes: dict[str, float], message: str) -> None:
+    with pytest.raises(CnlrnError, match=message):
+        build(name, changes)

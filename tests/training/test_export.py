@@ -47,6 +47,19 @@ def test_an_exported_model_restores_as_torch_does_and_carries_its_card(tmp_path:
         assert np.abs(got.astype(int) - tiled).max() <= 1
 
 
+def test_a_changed_preset_is_exported_and_a_file_that_is_no_card_kept(tmp_path: Path) -> None:
+    save_weights(networks.build("srcnn-s", {"first_width": 8}), tmp_path / "w.safetensors")
+    card = tmp_path / "srcnn-s.json"
+    for content, message in (("{", "is not JSON"), ('{"else": 1}', "no card of a model"), ("[]", "no card of a model")):
+        card.write_text(content)
+        with pytest.raises(CnlrnError, match=message):
+            export.export_model("srcnn-s", tmp_path / "w.safetensors", tmp_path, {"first_width": 8})
+        assert [path.name for path in sorted(tmp_path.iterdir())] == ["srcnn-s.json", "w.safetensors"]
+    card.unlink()
+    export.export_model("srcnn-s", tmp_path / "w.safetensors", tmp_path, {"first_width": 8})
+    assert Restorer(tmp_path / "srcnn-s.onnx").restore(np.zeros((4, 4, 3), np.uint8)).shape == (16, 16, 3)
+
+
 def test_an_engine_surveys_parts_and_needs_none_of_it_where_the_network_does_not(tmp_path: Path) -> None:
     network = networks.build("cnlrn-xs").eval()
     torch.nn.init.normal_(network.get_parameter("tuning.outer.weight"), std=0.1)

@@ -38,12 +38,16 @@ def test_the_paper_recipes_hold_the_papers_figures() -> None:
 def test_overrides_change_single_values(tmp_path: Path) -> None:
     recipe = load(
         written(tmp_path, MINIMAL),
-        ["steps=7", "data.kind=prepared", "data.count=9", "optimiser.lr=5e-4", "loss.exits={4: 1, 2: 0.5}"],
+        [
+            *("steps=7", "data.kind=prepared", "data.count=9", "optimiser.lr=5e-4", "loss.exits={4: 1, 2: 0.5}"),
+            "preset={width: 48, residual_scale: 1e-1}",
+        ],
     )
     assert recipe.steps == 7
     assert recipe.data == PreparedData(Path("photos"), count=9)
     assert recipe.optimiser.lr == 5e-4
     assert recipe.loss.exits == {4: 1.0, 2: 0.5}
+    assert repr(recipe.preset) == "{'width': 48, 'residual_scale': 0.1}"
 
 
 def test_a_recipe_written_out_reads_back_equal(tmp_path: Path) -> None:
@@ -73,8 +77,18 @@ def test_a_recipe_written_out_reads_back_equal(tmp_path: Path) -> None:
         ("perceptual={weights: w.pth, layers: {}}", "perceptual.layers is empty"),
         (
             "adversarial={kind: vanilla, discriminator: patch, weight: 1, steps: 0}",
-            "adversarial.steps and .* at least 1",
+            "adversarial.steps is 0; it must be at least 1",
         ),
+        ("data.patch=-64", "data.patch is -64; it must be at least 1"),
+        ("data.text=5", "data.text is 5.0; it must be at least 0 and at most 1"),
+        ("optimiser.clip=-1", "optimiser.clip is -1.0; it must be at least 0"),
+        ("optimiser.lr=nan", "optimiser.lr is nan; it must be at least 0"),
+        ("optimiser.betas=[0.9, 1]", "optimiser.betas is 1.0; it must be at least 0 and below 1"),
+        ("loss.exits={4: -1}", "loss.exits.4 is -1.0; it must be at least 0"),
+        ("loss.exits={4: 0}", "the loss has no exit"),
+        ("workers=-1", "workers is -1; it must be at least 0"),
+        ("preset.width=wide", "preset.width is 'wide'; expected a number"),
+        ("steps=[", r"'steps=\[': the value is not YAML"),
         ("adversarial={kind: wgan-gp, discriminator: srgan, weight: 1}", "wgan-gp needs the discriminator patch"),
         (
             "adversarial={kind: gan, discriminator: srgan, weight: 1}",

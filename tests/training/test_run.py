@@ -181,11 +181,14 @@ def test_an_explosion_takes_the_discriminator_back_too(folder: Path, monkeypatch
 
 def test_a_run_goes_on_against_its_own_discriminator_only(folder: Path) -> None:
     train(smoke(folder, *against("vanilla"), "steps=1"), folder / "run")
-    for other in ("adversarial=null", "adversarial.width=3"):
-        with pytest.raises(CnlrnError, match=r"another discriminator; choose another folder"):
+    for other, found in (
+        ("adversarial=null", "discriminator patch, not unset"),
+        ("adversarial.width=3", "width 4, not 3"),
+    ):
+        with pytest.raises(CnlrnError, match=rf"a run with adversarial\.{found}; choose another folder"):
             train(smoke(folder, *against("vanilla"), other, "steps=2"), folder / "run")
     train(smoke(folder, *against("vanilla"), "adversarial=null", "steps=1"), folder / "pixels")
-    with pytest.raises(CnlrnError, match="no discriminator; choose another folder"):
+    with pytest.raises(CnlrnError, match=r"adversarial\.discriminator unset, not patch; choose another folder"):
         train(smoke(folder, *against("vanilla"), "steps=2"), folder / "pixels")
 
 
@@ -299,13 +302,61 @@ def test_stage_two_begins_with_the_deblurring_module_of_stage_one(tmp_path: Path
     assert torch.equal(third.SRNet.state_dict()["tail.0.weight"], before)
 
 
-def test_a_folder_with_a_run_of_another_network_is_refused(folder: Path) -> None:
+def test_a_folder_with_another_run_or_none_is_refused(folder: Path) -> None:
+    checkpoint = folder / "run" / "last.ckpt"
     train(smoke(folder, "steps=1"), folder / "run")
-    with pytest.raises(CnlrnError, match="another folder"):
-        train(smoke(folder, "steps=2", "network=cnlrn-s"), folder / "run")
-    (folder / "run" / "last.ckpt").write_bytes(b"damaged")
+    for other in ("network=cnlrn-s", "preset.group_blocks=2", "optimiser.method=muon"):
+        key, value = re.split(r"[.=]", other)[0], other.partition("=")[2]
+        with pytest.raises(CnlrnError, match=rf"a run with {key}.*, not .*{value}.*; choose another folder"):
+            train(smoke(folder, "steps=2", other), folder / "run")
+    for content in ({"step": 1}, torch.zeros(2)):
+        torch.save(content, checkpoint)
+        with pytest.raises(CnlrnError, match=r"last\.ckpt is no checkpoint of a run"):
+            train(smoke(folder, "steps=2"), folder / "run")
+    checkpoint.write_bytes(b"damaged")
     with pytest.raises(CnlrnError, match=r"last\.ckpt is damaged"):
         train(smoke(folder, "steps=2"), folder / "run")
+    with pytest.raises(CnlrnError, match=r"the folder .*last\.ckpt cannot be made"):
+        train(smoke(folder), checkpoint)
+
+
+def test_a_validation_that_fails_loses_no_step(folder: Path) -> None:
+    cv2.imwrite(str(folder / "val" / "blurry_x4" / "c.png"), np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(CnlrnError, match="are no pair"):
+        train(smoke(folder, "steps=3", "checkpoint_every=1", f"validation={{val: {folder / 'val'}}}"), folder / "run")
+    assert torch.load(folder / "run" / "last.ckpt", weights_only=True)["step"] == 3
+
+
+def test_batch_normalisation_of_one_value_is_refused(folder: Path) -> None:
+    tiny = (
+        "network=deblurgan-v2",
+        "preset={width: 8, backbone_width: 0.25}",
+        "data.patch=128",
+        "loss={l1: 1}",
+        f"data.folder={folder}",
+    )
+    cv2.imwrite(str(folder / "large.png"), np.zeros((200, 200, 3), np.uint8))
+    with pytest.raises(CnlrnError, match=r"deblurgan-v2 normalises over the batch.*raise batch"):
+        train(smoke(folder, *tiny, "batch=1", "steps=1"), folder / "run")
+
+
+@pytest.mark.parametrize(
+    ("raised", "left_by"), [(SystemExit(143), SystemExit), (KeyboardInterrupt(), KeyboardInterrupt)]
+)
+def test_a_signal_leaves_the_run_as_the_command_line_expects(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, left_by: type[BaseException]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise raised
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Training, "training_step", interrupted)
+    try:
+        with pytest.raises(left_by) as left:
+            train(smoke(folder), folder / "run")
+    finally:
+        signal.signal(signal.SIGINT, handler)  # which Lightning has switched off
+    assert getattr(left.value, "code", None) == getattr(raised, "code", None)
 
 
 def test_pairs_of_a_set_are_the_same_packed_and_loose(folder: Path) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnlrn.errors import CnlrnError
+from cnlrn.files import make_folder
 
 Byte = npt.NDArray[np.uint8]
 
@@ -46,10 +47,13 @@ def read(path: Path) -> Byte | None:
 
 
 def cache_folder(folder: Path | None) -> Path:
-    """`folder`, or where it is None the user's cache (XDG_CACHE_HOME, by default ~/.cache, /cnlrn); made if absent."""
+    """`folder`, or where it is None the user's cache (XDG_CACHE_HOME, by default ~/.cache, /cnlrn); made if absent.
+
+    CnlrnError where it cannot be made.
+    """
     if folder is None:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnlrn"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return folder
 
 

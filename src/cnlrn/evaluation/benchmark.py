@@ -27,7 +27,7 @@ from cnlrn.evaluation.pairs import compared
 from cnlrn.evaluation.systems import Spec
 from cnlrn.evaluation.worker import Failure, Worker, started
 from cnlrn.files import replacing
-from cnlrn.yamlfile import Schema
+from cnlrn.yamlfile import Count, Natural, Schema
 
 MEGABYTE = 2**20
 _LONGEST_NAME = 40  # letters; charts have room for so many
@@ -45,9 +45,9 @@ class Suite:
     systems: dict[str, Spec]
     metrics: tuple[str, ...] = ("psnr", "ssim")
     """Names that `cnlrn.evaluation.metrics.metric` knows."""
-    threads: int | None = None
+    threads: Count | None = None
     """CPU threads of each system; None is one a CPU."""
-    shown: int = 3
+    shown: Natural = 3
     """Pictures of each set that the report shows, spread evenly over the set."""
 
 
@@ -119,10 +119,6 @@ def load(file: Path) -> Suite:
     for key in ("sets", "systems", "metrics"):
         if not getattr(suite, key):
             raise CnlrnError(f"the suite has no {key}; name at least one")
-    for key, least in (("threads", 1), ("shown", 0)):
-        value = getattr(suite, key)
-        if value is not None and value < least:
-            raise CnlrnError(f"{key} is {value}; it must be at least {least}")
     for name in (*suite.sets, *suite.systems):
         if len(name) > _LONGEST_NAME:
             raise CnlrnError(f"the name {name} is longer than {_LONGEST_NAME} letters; choose a shorter one")

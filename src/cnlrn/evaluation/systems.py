@@ -23,6 +23,7 @@ import psutil
 from cnlrn import onnxfile
 from cnlrn.errors import CnlrnError
 from cnlrn.models import find, models
+from cnlrn.yamlfile import Count, Number
 
 Byte = npt.NDArray[np.uint8]
 
@@ -51,7 +52,7 @@ class Network:
 
     network: str
     weights: Path
-    preset: dict[str, int] = field(default_factory=dict)
+    preset: dict[str, Number] = field(default_factory=dict)
     """Hyper-parameters that differ from the preset's, as in the recipe it was trained by."""
 
 
@@ -59,9 +60,9 @@ class Network:
 class KernelGAN:
     """KernelGAN and ZSSR, which train on each picture by itself, in minutes, and have no weights."""
 
-    steps: int = 3000
+    steps: Count = 3000
     """Of KernelGAN, which finds the blur."""
-    sr_steps: int = 1000
+    sr_steps: Count = 1000
     """Of ZSSR, for each doubling."""
 
 

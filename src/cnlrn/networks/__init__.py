@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from cnlrn.errors import CnlrnError, nearest
 from cnlrn.networks.base import RestorationNetwork
@@ -88,16 +91,30 @@ def build(name: str, changes: Mapping[str, float] | None = None) -> RestorationN
     `changes` are hyper-parameters that differ from the preset's, for experiments.
 
     Raises:
-        CnlrnError: there is no such name or hyper-parameter; the message offers the nearest.
+        CnlrnError: there is no such name or hyper-parameter (the message offers the nearest), or the network does not
+            work with `changes`.
     """
     if name not in _NETWORKS:
         raise CnlrnError(f'There is no network called "{name}": {nearest(name, _NETWORKS)}')
     preset, network = _NETWORKS[name]
-    known = [field.name for field in dataclasses.fields(preset)]
-    for change in changes or {}:
+    if not changes:
+        return network(preset)
+    known = dataclasses.asdict(preset)
+    for change, value in changes.items():
         if change not in known:
             raise CnlrnError(f'{name} has no hyper-parameter called "{change}": {nearest(change, known)}')
-    return network(dataclasses.replace(preset, **(changes or {})))
+        if isinstance(known[change], int) and not isinstance(value, int):
+            raise CnlrnError(f"{name}'s {change} is {value}; it must be a whole number")
+    changed = dataclasses.replace(preset, **changes)
+    try:  # without computing anything, as numbers may make no sense in many ways
+        with torch.device("meta"), torch.no_grad():
+            trial = network(changed)
+            side = trial.multiple * math.ceil(48 / trial.multiple)
+            trial.exits(torch.empty(1, 3, side, side))
+    except Exception as error:
+        numbers = ", ".join(f"{change}={value}" for change, value in changes.items())
+        raise CnlrnError(f"{name} does not work with {numbers} ({error})") from error
+    return network(changed)
 
 
 def presets() -> dict[str, DataclassInstance]:

@@ -4,9 +4,11 @@ import hashlib
 import json
 import logging
 import warnings
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -88,26 +90,40 @@ def export(network: RestorationNetwork, path: Path, name: str) -> None:
     _write(path, content)
 
 
-def export_model(name: str, weights: Path, folder: Path) -> Card:
+def export_model(name: str, weights: Path, folder: Path, changes: Mapping[str, float] | None = None) -> Card:
     """Write NAME.onnx, NAME.safetensors (float16) and the card NAME.json into `folder`, from a file of weights.
 
-    The weights are rounded to float16 first, so that both files hold the same. A card that is there keeps what people
-    wrote in it; only its checksum and scales follow the file. CnlrnError as `build`, `load_checkpoint` and `export`.
+    `changes` are the hyper-parameters that differ from the network's preset. The weights are rounded to float16 first,
+    so that both files hold the same. A card that is there keeps what people wrote in it; only its checksum and scales
+    follow the file. CnlrnError as `build`, `load_checkpoint` and `export`, and where a file is there that is no card.
     """
-    network = networks.build(name)
+    card_file = folder / f"{name}.json"
+    known = _known(card_file)
+    network = networks.build(name, changes)
     load_checkpoint(network, weights)
     rounded = folder / f"{name}.safetensors"
     save_weights(network, rounded)
     load_checkpoint(network, rounded)
     file = folder / f"{name}.onnx"
     export(network, file, name)
-    card_file = folder / f"{name}.json"
-    known = json.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {}
     facts = {"name": name, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     empty = {"description": "", "data": [], "recipe": "", "figures": {}, "limits": []}
     card = Card(**{**empty, **known, **facts, "scales": list(network.scales)})
     _write(card_file, (json.dumps(asdict(card), indent=2) + "\n").encode())
     return card
+
+
+def _known(card_file: Path) -> dict[str, Any]:
+    """What a card holds, nothing where there is none; CnlrnError where the file is no card."""
+    if not card_file.exists():
+        return {}
+    try:
+        known = json.loads(card_file.read_bytes())
+    except ValueError as error:
+        raise CnlrnError(f"{card_file} is not JSON ({error}); mend or remove it") from error
+    if not isinstance(known, dict) or not known.keys() <= {field.name for field in fields(Card)}:
+        raise CnlrnError(f"{card_file} is no card of a model; move it away, or choose another folder")
+    return known
 
 
 def _shuffle_by_convolution(graph: onnx.GraphProto) -> None:

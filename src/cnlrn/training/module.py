@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 State = dict[str, Any]
 
 CHECKPOINT, WEIGHTS, LOSSES, SCORES = "last.ckpt", "weights.safetensors", "losses.csv", "validation.csv"
+_STATE = {"recipe", "network", "ema", "optimiser", "step", "position", "losses", "scores", "log_bytes", "seconds"}
+_FIXED = ("network", "preset", "stage", "optimiser.method", "adversarial.discriminator", "adversarial.width")
+"""What of a recipe decides which tensors there are in a run's state."""
 _RETURNS = 3
 """Times a run may go back to the same checkpoint."""
 _LOGGED_EVERY = 20
@@ -144,7 +147,14 @@ class Training(pl.LightningModule):
         if self.recipe.stage:
             loss = stage_loss(self.network, self.recipe.stage, hr)
         else:
-            outputs, loss = self._compared(lr, hr, targets)
+            try:
+                outputs, loss = self._compared(lr, hr, targets)
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                raise CnlrnError(
+                    f"{self.recipe.network} normalises over the batch, of which a device has one sample; raise batch"
+                ) from error
         if self.adversary:
             restored, sharp = outputs[self.largest][-1], targets[self.largest]
         self.manual_backward(loss + self.adversary.loss(restored, sharp) if self.adversary else loss)
@@ -175,9 +185,10 @@ class Training(pl.LightningModule):
         if self.taken and (self.step % self.recipe.checkpoint_every == 0 or ended):
             every = math.ceil(self.recipe.validate_every / self.recipe.checkpoint_every) * self.recipe.checkpoint_every
             ended = self.trainer.strategy.broadcast(ended or now - self._began > 60 * self.minutes)
+            self._save()  # before a validation that may fail, and its scores after it
             if self.validation and (self.step % every == 0 or ended):
                 self._validate()
-            self._save()
+                self._save()
             self.returns = 0
             self.trainer.should_stop = ended
         self._since = time.perf_counter()
@@ -208,14 +219,16 @@ class Training(pl.LightningModule):
     def restore(self, state: State) -> None:
         """Take up a state before training starts (the optimisers' part when it does).
 
-        CnlrnError where it is that of a run with another discriminator, or of one with and the other without.
+        CnlrnError where it is that of a run whose network, optimiser or discriminator is another.
         """
-        saved, own = state["recipe"].get("adversarial") or {}, self.recipe.adversarial
-        if (saved.get("discriminator"), saved.get("width")) != (own and own.discriminator, own and own.width):
-            raise CnlrnError(
-                f"{self.out} holds a run with {'another' if saved else 'no'} discriminator; choose another folder, and "
-                f"--init {self.out / WEIGHTS} to begin with its weights"
-            )
+        own = plain(self.recipe)
+        for key in _FIXED:
+            before, now = (_look_up(recipe, key) for recipe in (state["recipe"], own))
+            if before != now:
+                raise CnlrnError(
+                    f"{self.out} holds a run with {key} {before or 'unset'}, not {now or 'unset'}; choose another "
+                    f"folder, or take {self.out / WEIGHTS} to begin with (--init)"
+                )
         self._restore_weights(state)
         self.position = state["position"]
         self.scores = state["scores"]
@@ -361,7 +374,16 @@ def read_state(file: Path) -> State:
         state: State = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail in any way
         raise CnlrnError(f"{file} is damaged or no checkpoint of a run; remove it to begin anew") from error
+    if not isinstance(state, dict) or _STATE - state.keys():
+        raise CnlrnError(f"{file} is no checkpoint of a run; remove it to begin anew")
     return state
+
+
+def _look_up(recipe: Any, key: str) -> object:
+    """The value of `section.key` in a recipe of plain values; None where there is no such section."""
+    for part in key.split("."):
+        recipe = (recipe or {}).get(part)
+    return recipe
 
 
 def rates_at(step: int, recipe: Recipe) -> tuple[float, float]:

@@ -4,13 +4,13 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 
 from cnlrn.errors import CnlrnError
 from cnlrn.training import papers
-from cnlrn.yamlfile import Schema
+from cnlrn.yamlfile import Amount, Count, Natural, Number, Schema, Share, Within
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class SharpData:
 
     folder: Path
     degradation: str = "photo"
-    patch: int = 192
-    texture: int = 1
+    patch: Count = 192
+    texture: Count = 1
     """Of so many crops, the one with most gradient energy is kept."""
-    text: float = 0.0
+    text: Share = 0.0
     """Share of samples that get lines of text."""
     fonts: Path | None = None
     """Folder of .ttf and .otf files for them; None is Pillow's own font."""
@@ -34,8 +34,8 @@ class SharpData:
 class PreparedData(SharpData):
     """A folder of sharp pictures, degraded once into `count` pairs of side `patch` + `slack`, cropped at random."""
 
-    count: int = 4000
-    slack: int = 32
+    count: Count = 4000
+    slack: Natural = 32
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class PairsData:
 
     lr: Path
     hr: Path
-    patch: int = 192
+    patch: Count = 192
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class RedsData:
     """The REDS layout below `folder`: train_blur_bicubic/X4 and train_sharp."""
 
     folder: Path
-    patch: int = 256
+    patch: Count = 256
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SetData:
     """The training split of a set, named as `cnlrn.data.sets.open_set` takes it, such as gopro:FOLDER."""
 
     set: str
-    patch: int = 256
+    patch: Count = 256
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,12 @@ class PackedData:
     """A database of pairs that `cnlrn.data.shards.pack_pairs` wrote."""
 
     file: Path
-    patch: int = 256
+    patch: Count = 256
 
 
 Stage = Literal["sftmd", "estimators"]
 Data = SharpData | PreparedData | PairsData | RedsData | SetData | PackedData
+_Beta = Annotated[float, Within(0, below=1)]
 _SCHEMA = Schema(
     "recipe",
     {
@@ -94,17 +95,17 @@ class Loss:
     `cnlrn.training.papers`.
     """
 
-    exits: dict[int, float] = field(default_factory=dict)
+    exits: dict[int, Amount] = field(default_factory=dict)
     """Scale -> weight; empty is the largest scale alone."""
-    l1: float = 1.0
+    l1: Amount = 1.0
     """Weight of the mean absolute difference."""
-    squared: float = 0.0
+    squared: Amount = 0.0
     """Of the mean square."""
-    charbonnier: float = 0.0
+    charbonnier: Amount = 0.0
     """Of the smooth L1 of LapSRN and MPRNet."""
-    gradient: float = 0.1
+    gradient: Amount = 0.1
     """Of the L1 of Sobel gradients."""
-    edge: float = 0.0
+    edge: Amount = 0.0
     """Of the Charbonnier loss of fine detail."""
 
 
@@ -114,7 +115,7 @@ class Perceptual:
 
     weights: Path
     """Of a stack of 3x3 convolutions such as VGG-19, named as by torchvision: a .pth or .safetensors file."""
-    layers: dict[str, float]
+    layers: dict[str, Amount]
     """Layer -> its weight: convB_I is convolution I of block B before its ReLU, reluB_I after it."""
     difference: Literal["squared", "l1"] = "squared"
 
@@ -128,17 +129,17 @@ class Adversarial:
 
     kind: AdversarialKind
     discriminator: Literal["srgan", "patch", "double-scale"]
-    weight: float
+    weight: Amount
     """Of the adversarial loss beside the others."""
-    lr: float = 1e-4
+    lr: Amount = 1e-4
     """The discriminator's learning rate, which falls as the network's does."""
-    width: int = 64
+    width: Count = 64
     """Channels of the discriminator's first convolution."""
-    steps: int = 1
+    steps: Count = 1
     """Of the discriminator for each step of the network."""
-    penalty: float = 10.0
+    penalty: Amount = 10.0
     """Weight of the gradient penalty of wgan-gp."""
-    matching: float = 0.0
+    matching: Amount = 0.0
     """Weight of the mean square difference of the discriminator's own features."""
 
 
@@ -148,22 +149,22 @@ class Optimiser:
 
     method: Literal["adam", "muon"] = "adam"
     """See `cnlrn.training.muon`."""
-    lr: float = 2e-4
-    deblurring_lr: float | None = None
+    lr: Amount = 2e-4
+    deblurring_lr: Amount | None = None
     """The deblurring module's own learning rate; None is `lr`."""
-    betas: tuple[float, float] = (0.9, 0.99)
-    periods: tuple[int, ...] = ()
+    betas: tuple[_Beta, _Beta] = (0.9, 0.99)
+    periods: tuple[Count, ...] = ()
     """Steps of each cosine cycle; empty is one cycle over all steps."""
-    restart_weights: tuple[float, ...] = ()
+    restart_weights: tuple[Amount, ...] = ()
     """Factor of the learning rate in each cycle; empty is 1."""
-    eta_min: float = 1e-7
-    warmup: int = 0
+    eta_min: Amount = 1e-7
+    warmup: Natural = 0
     """Steps at the start in which the learning rate rises linearly."""
-    clip: float | None = None
+    clip: Amount | None = None
     """Largest norm of the gradient; None is no clipping."""
-    weight_decay: float = 0.0
+    weight_decay: Amount = 0.0
     """Share of a kernel that a step takes from it, in learning rates (Muon's kernels only)."""
-    ema: float = 0.999
+    ema: Share = 0.999
     """Decay of the exponential moving average of weights, which is what is validated and kept."""
 
 
@@ -172,13 +173,13 @@ class Recipe:
     """Everything that decides a training run."""
 
     network: str
-    steps: int
+    steps: Count
     data: Data
-    preset: dict[str, int] = field(default_factory=dict)
+    preset: dict[str, Number] = field(default_factory=dict)
     """Hyper-parameters of the network that differ from its preset's, for experiments."""
-    batch: int = 16
+    batch: Count = 16
     """Samples a step, over all devices."""
-    seed: int = 0
+    seed: Annotated[int, Within(0, 2**63 - 1)] = 0
     loss: Loss = field(default_factory=Loss)
     perceptual: Perceptual | None = None
     adversarial: Adversarial | None = None
@@ -190,12 +191,12 @@ class Recipe:
     cuda_graphs: bool = False
     """Whether a GPU replays the kernels of a step as CUDA graphs: to launch them one by one takes longer than they do
     where networks are small."""
-    devices: int | None = None
+    devices: Count | None = None
     """GPUs, or processes that share the cores of a CPU; None is all GPUs, or one process."""
-    workers: int = 1
+    workers: Natural = 1
     """Processes that make samples, a device."""
-    checkpoint_every: int = 500
-    validate_every: int = 2000
+    checkpoint_every: Count = 500
+    validate_every: Count = 2000
     """Steps; rounded up to a checkpoint."""
     validation: dict[str, Path] = field(default_factory=dict)
     """Name -> folder that holds blurry_x4/ and sharp/, or REDS (then Val300)."""
@@ -232,15 +233,14 @@ def _set(tree: dict[str, object], override: str) -> None:
         tree = typing.cast(dict[str, object], tree.setdefault(section, {}))
         if not isinstance(tree, dict):
             raise CnlrnError(f"'{override}': {section} is a value, not a section")
-    tree[key] = yaml.safe_load(text)
+    try:
+        tree[key] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CnlrnError(f"'{override}': the value is not YAML: {error}") from error
 
 
 def _check(recipe: Recipe) -> None:
     optimiser = recipe.optimiser
-    for key in ("steps", "batch", "devices", "checkpoint_every", "validate_every"):
-        value = getattr(recipe, key)
-        if value is not None and value < 1:
-            raise CnlrnError(f"{key} is {value}; it must be at least 1")
     if optimiser.periods and sum(optimiser.periods) < recipe.steps:
         raise CnlrnError(
             f"optimiser.periods cover {sum(optimiser.periods)} steps of {recipe.steps}; add a period or lower steps"
@@ -252,11 +252,12 @@ def _check(recipe: Recipe) -> None:
     loss, adversarial = recipe.loss, recipe.adversarial
     if recipe.stage and (adversarial or recipe.perceptual):
         raise CnlrnError("stage has a loss of its own; leave out adversarial and perceptual")
-    if not (recipe.perceptual or loss.l1 or loss.squared or loss.charbonnier or loss.gradient or loss.edge):
+    compared = loss.l1 or loss.squared or loss.charbonnier or loss.gradient or loss.edge
+    if loss.exits and not any(loss.exits.values()):
+        raise CnlrnError("the loss has no exit; give one of loss.exits a weight above 0")
+    if not (recipe.perceptual or compared):
         raise CnlrnError("the loss has no term; give one of loss.l1, loss.squared and so on a weight")
     if recipe.perceptual and not recipe.perceptual.layers:
         raise CnlrnError("perceptual.layers is empty; name layers and their weights, such as {conv5_4: 1.0}")
-    if adversarial and min(adversarial.steps, adversarial.width) < 1:
-        raise CnlrnError("adversarial.steps and adversarial.width must be at least 1")
     if adversarial and adversarial.kind == "wgan-gp" and adversarial.discriminator != "patch":
         raise CnlrnError("adversarial.kind wgan-gp needs the discriminator patch: others normalise over the batch")

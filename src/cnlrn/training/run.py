@@ -24,7 +24,7 @@ from cnlrn.data.text import font_files
 from cnlrn.degradation import SCALE
 from cnlrn.degradation import recipe as degradation_recipe
 from cnlrn.errors import CnlrnError
-from cnlrn.files import replacing
+from cnlrn.files import make_folder, replacing
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import load_checkpoint, read_checkpoint
 from cnlrn.training.module import CHECKPOINT, Training, read_state
@@ -44,7 +44,7 @@ def train(recipe: Recipe, out: Path, init: Path | None = None, minutes: float = 
     """
     module = prepare(recipe, out, minutes)
     module.validation = {name: open_set(folder) for name, folder in recipe.validation.items()}
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     if (out / CHECKPOINT).exists():
         _go_on(module, out)
     elif init is not None:
@@ -98,8 +98,10 @@ def fit(module: Training, logger: TensorBoardLogger | None = None, progress: Pro
         warnings.filterwarnings("ignore", module="lightning")  # advice on workers and eval mode that does not apply
         try:
             trainer.fit(module)
-        except SystemExit as error:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from error
+        except SystemExit as error:
+            if error.code == 1:  # what Lightning makes of Ctrl-C
+                raise KeyboardInterrupt from error
+            raise
         except CnlrnError as error:  # out of a data worker it comes with a traceback before its message
             raise CnlrnError(str(error).strip().rpartition("CnlrnError: ")[2]) from error
 
@@ -165,13 +167,9 @@ def initialise(network: RestorationNetwork, weights: Path) -> None:
 
 def _go_on(module: Training, out: Path) -> None:
     state = read_state(out / CHECKPOINT)
-    if state["recipe"]["network"] != module.recipe.network:
-        raise CnlrnError(
-            f"{out} holds a run of {state['recipe']['network']}, not of {module.recipe.network}; choose another folder"
-        )
+    module.restore(state)
     if state["recipe"] != plain(module.recipe):
         log.warning("%s holds a run of another recipe; it goes on with the present one", out)
-    module.restore(state)
     log.info("going on from step %d of %s", module.step, out)
 
 
