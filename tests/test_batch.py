@@ -120,13 +120,36 @@ def test_two_sources_of_one_result_are_not_mixed_up(folder: Path, restorer: Rest
         ({"inputs": ["photos"], "name": "{stem"}, "'{stem' cannot name the results"),
         ({"inputs": ["photos"], "name": "up/{stem}"}, "no folders"),
         ({"inputs": ["photos"], "name": ""}, "'' cannot name the results"),
-        ({"inputs": ["photos"], "suffix": ".gif"}, "end the name in one of these"),
+        ({"inputs": ["photos"], "name": "{stem:d}"}, "'{stem:d}' cannot name the results"),
+        ({"inputs": ["photos"], "suffix": ".gif"}, "choose one of these"),
+        ({"inputs": [""]}, "is empty"),
+        ({"inputs": ["photos"], "output": ""}, "is empty"),
+        (
+            {"inputs": ["photos", "other/photos"], "output": "out"},
+            "photos and other/photos would be mixed up in out/photos",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_said_before_any_work(folder: Path, search: dict[str, object], reason: str) -> None:
+    Path("other/photos").mkdir(parents=True)
     with pytest.raises(CnlrnError) as caught:
         Search(**search)  # type: ignore[arg-type]
     assert reason in str(caught.value)
+
+
+def test_links_that_lead_nowhere_and_names_too_long_stop_nothing(folder: Path, restorer: Restorer) -> None:
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / f"{'x' * 250}.png").write_bytes((folder / "a.png").read_bytes())
+    outcomes = {o.source.name: o for o in restore_all(restorer, Search(["photos", "y" * 300], "out"))}
+    failed = {name: o.reason or "" for name, o in outcomes.items() if o.status == "failed"}
+    assert list(failed) == ["y" * 300, "loop.png", f"{'x' * 250}.png"]
+    assert all("Too many levels" in reason or "File name too long" in reason for reason in failed.values())
+    assert [name for name in outcomes if name not in failed] == ["a.png", "b.jpg", "c.png", "d.png"]
+
+
+def test_a_model_s_file_gives_its_name_to_results(folder: Path) -> None:
+    search = Search(["photos/a.png"], "out/", name="{model}-{stem}", model="/models/mine.onnx")
+    assert pairs(search) == [("photos/a.png", "out/mine-a.png")]
 
 
 def test_everything_in_a_folder_is_restored(folder: Path, restorer: Restorer) -> None:

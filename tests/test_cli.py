@@ -157,6 +157,37 @@ def test_a_reader_of_stdout_that_has_gone_is_told_of(photo: Path, model: str) ->
     assert (done.returncode, done.stderr) == (2, "cnlrn: cannot write to stdout (Broken pipe)\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("command", ["models", "--help", "restore {photo} {photo} --json --model {model}"])
+def test_a_full_stdout_is_told_of(photo: Path, model: str, command: str) -> None:
+    words = command.format(photo=photo, model=model).split()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "cnlrn", *words], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "cnlrn: cannot write to stdout (No space left on device)\n")
+
+
+def test_a_name_that_stdout_lacks_the_letters_of_is_printed_by_its_codes(photo: Path, model: str) -> None:
+    odd = photo.rename(photo.with_name("日本.png"))
+    command = [sys.executable, "-m", "cnlrn", "restore", str(odd), "--model", model]
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u65e5\\u672c_x4.png: 16x12 -> 64x48" in done.stdout
+
+
+def test_closed_streams_are_told_of(photo: Path, model: str) -> None:
+    command = f"{sys.executable} -m cnlrn restore --model {model}"
+    for rest, reason in (("- <&-", "stdin"), (f"{photo} -o - >&-", "stdout"), (f"- < {photo} >&-", "stdout")):
+        done = subprocess.run(["bash", "-c", f"{command} {rest}"], stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, reason in done.stderr, done.stderr.count("\n")) == (2, True, 1)
+
+
+def test_a_pattern_of_one_file_goes_to_stdout(photo: Path, model: str) -> None:
+    command = [sys.executable, "-m", "cnlrn", "restore", str(photo.with_name("pho*")), "-o", "-", "--model", model]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert pictures.read(done.stdout).pixels.shape == (48, 64, 3)
+
+
 def test_a_bar_on_a_terminal_tells_how_far_and_how_fast(photo: Path, model: str, tmp_path: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("there is no pseudo-terminal")
@@ -249,6 +280,16 @@ def test_nothing_is_overwritten_unasked(cnlrn: Command, photo: Path, model: str)
         (["restore", "none.png"], "none.png does not exist"),
         (["restore", "void"], "no pictures there"),
         (["restore", "photo.png", "-o", "sharp.xyz"], "sharp.xyz"),
+        (
+            ["restore", "photo.png", "-o", "sharp.png", "--format", "webp"],
+            "--format webp is not what the name sharp.png",
+        ),
+        (["restore", "photo.png", "--format", "gif"], "written as .png, .jpg"),
+        (["restore", "photo.png", "-o", "x" * 300 + ".png"], "File name too long"),
+        (["restore", "", "-o", "void"], "is empty"),
+        (["restore", "*o.p*", "t*", "-o", "-"], "- stands for one picture"),
+        (["restore", "*.*", "-o", "-"], "matches 2 files; - stands for one picture"),
+        (["restore", "-", "-o", "void"], "void is a folder"),
         (["restore", "photo.png", "-o", "none/sharp.png"], "the folder none does not exist"),
         (["restor", "photo.png"], "No such command 'restor'"),
         (["--scale"], "--scale"),

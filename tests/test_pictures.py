@@ -233,14 +233,14 @@ def test_exif_joins_a_tiff_of_either_kind_and_its_pixels_stay(big: bool, exif_or
     exif = Image.Exif()
     exif.endian = exif_order
     exif.update({0x10F: "a maker", 0x112: 6})
-    exif.get_ifd(0x8769).update({0x829A: 0.01})
+    exif.get_ifd(0x8769).update({0x829A: 0.01, 0xA002: 7, 0xA003: 10})
     file = io.BytesIO(pictures.as_vips(pixels).tiffsave_buffer(bigtiff=big, tile=True, tile_width=16, tile_height=16))
-    tiff.add_exif(file, exif.tobytes())
+    tiff.add_exif(file, exif.tobytes(), 30, 40)
     back = read(file.getvalue())
     np.testing.assert_array_equal(back.pixels, pixels)
     kept = Image.Exif()
     kept.load(back.metadata["exif-data"])
-    assert (kept[0x10F], kept.get_ifd(0x8769)) == ("a maker", {0x829A: 0.01})
+    assert (kept[0x10F], kept.get_ifd(0x8769)) == ("a maker", {0x829A: 0.01, 0xA002: 30, 0xA003: 40})
     with Image.open(file) as image:
         assert image.getexif()[0x112] == 1, "the orientation is the picture's, not the photo's"
 
@@ -270,6 +270,61 @@ def test_the_thumbnail_of_the_blurry_picture_is_dropped(tmp_path: Path, order: s
     assert thumbnail[100:300] not in written
     with Image.open(io.BytesIO(written)) as image:
         assert image.getexif()[0x11A] == 300
+
+
+def test_iptc_goes_from_jpeg_to_jpeg_and_nowhere_it_would_be_nonsense(tmp_path: Path) -> None:
+    of_jpeg, of_tiff = b"Photoshop 3.0\0" + bytes(12), b"\x1c\x02\x05\0\x05title\0\0"
+    for extension, block, kept in (("jpg", of_jpeg, of_jpeg), ("jpg", of_tiff, None), ("tif", of_jpeg, None)):
+        write(Picture(np.zeros((4, 4, 3), np.uint8), metadata={"iptc-data": block}), tmp_path / f"x.{extension}")
+        assert read(tmp_path / f"x.{extension}").metadata.get("iptc-data") == kept
+
+
+@pytest.mark.parametrize("extension", ["webp", "avif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_gray_with_a_profile_becomes_srgb_where_gray_has_none(extension: str, dtype: Any, alpha: bool) -> None:
+    full = np.iinfo(dtype).max
+    gray = np.full((16, 16, 1), full * 55 // 255, dtype)  # of linear light, which is 128 in sRGB
+    cover = np.full((16, 16), full // 2, dtype) if alpha else None
+    back = read(encode(Picture(gray, cover, icc=gray_profile_of_linear_light()), f".{extension}"))
+    assert np.abs(back.pixels / np.iinfo(back.pixels.dtype).max - 128 / 255).max() < 0.01
+    assert back.icc is None or back.icc[16:20] == b"RGB "
+    assert (back.alpha is not None) == alpha
+
+
+def gray_profile_of_linear_light() -> bytes:
+    """The least that is an ICC profile of gray."""
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"gray" + bytes(79),
+        b"wtpt": b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061),
+        b"kTRC": b"curv" + bytes(4) + struct.pack(">IH", 1, 256) + bytes(2),
+        b"cprt": b"text" + bytes(4) + b"none" + bytes(4),
+    }
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        table += name + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(body), len(content))
+        body += content
+    head = b"none" + struct.pack(">I", 0x02100000) + b"mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28)
+    head = struct.pack(">I", 128 + len(table) + len(body)) + head + struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + body
+
+
+def test_a_camera_s_raw_file_is_refused() -> None:
+    for kind, fine in ((0, True), (1, False)):  # 1: a small version of another picture in the file
+        data = saved(Image.new("RGB", (16, 12)), "tiff", tiffinfo={254: kind})
+        if fine:
+            assert read(data).pixels.shape == (12, 16, 3)
+            continue
+        with pytest.raises(CnlrnError, match="a camera's raw file, which cannot be read; convert it"):
+            read(data)
+
+
+def test_a_file_that_could_not_be_written_is_not_kept_open(tmp_path: Path) -> None:
+    with room_for(1000), pytest.raises(CnlrnError, match="cannot write") as caught:
+        write(Picture(random((100, 100, 3))), tmp_path / "x.png")
+    open_files = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert caught.value.__cause__ is not None
+    assert not [name for name in open_files if str(tmp_path) in name]
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "tif"])

@@ -545,14 +545,42 @@ def test_a_pillow_image_gives_one(restorer: Restorer, mode: str, result: str) ->
     image = Image.new(mode, (5, 3))
     image.info["dpi"] = (300, 300)
     sharp = restorer.restore(image)
+    profile = sharp.info.pop("icc_profile", None)
     assert (sharp.mode, sharp.size, sharp.info) == (result, (20, 12), {"dpi": (300, 300)})
+    assert (profile is not None) == (mode == "CMYK")
 
 
-def test_a_pillow_palette_with_transparency_gives_rgba(restorer: Restorer) -> None:
-    image = Image.new("P", (5, 3))
-    image.info["transparency"] = 0
+@pytest.mark.parametrize(("mode", "hidden", "result"), [("P", 0, "RGBA"), ("RGB", (0, 0, 0), "RGBA"), ("L", 0, "LA")])
+def test_a_pillow_image_with_a_transparent_colour_keeps_it(
+    restorer: Restorer, mode: str, hidden: Any, result: str
+) -> None:
+    image = Image.new(mode, (5, 3))
+    image.info["transparency"] = hidden
     sharp = restorer.restore(image)
-    assert (sharp.mode, np.asarray(sharp)[0, 0, 3]) == ("RGBA", 0)
+    assert (sharp.mode, np.asarray(sharp)[0, 0, -1]) == (result, 0)
+
+
+def test_pillow_s_cmyk_is_converted_as_that_of_a_file(restorer: Restorer) -> None:
+    file = io.BytesIO()
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(file, "tiff")
+    with Image.open(file) as image:
+        sharp = restorer.restore(image)
+    np.testing.assert_array_equal(sharp, pictures.read(restorer.restore(file.getvalue())).pixels)
+    assert sharp.info["icc_profile"][16:20] == b"RGB "
+
+
+def test_a_pillow_image_cut_short_is_said(restorer: Restorer) -> None:
+    file = io.BytesIO()
+    Image.fromarray(noise((64, 64, 3), np.uint8)).save(file, "jpeg")
+    image = Image.open(io.BytesIO(file.getvalue()[:-900]))
+    with pytest.raises(CnlrnError, match="the Pillow image cannot be read"):
+        restorer.restore(image)
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_path_without_a_name_is_said(restorer: Restorer, name: str) -> None:
+    with pytest.raises(CnlrnError, match="is no name of a picture file"):
+        restorer.restore(name)
 
 
 def test_a_picture_gives_a_picture(restorer: Restorer) -> None:

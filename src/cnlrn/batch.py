@@ -21,7 +21,7 @@ from typing import Literal
 
 from cnlrn import pictures
 from cnlrn.errors import CnlrnError
-from cnlrn.files import make_folder
+from cnlrn.files import is_folder, is_there, make_folder
 from cnlrn.pictures import LazyPicture
 from cnlrn.restorer import Progress, Restorer, Size
 
@@ -82,33 +82,45 @@ class Search:
     def __post_init__(self) -> None:
         """Refuse what makes no sense, and expand the patterns."""
         pictures.format_of(self.suffix)
+        if "" in (*self.inputs, self.output):
+            raise CnlrnError("the name of a picture or folder is empty; a dot is the present folder")
         try:
-            wanted = [key for _, key, _, _ in string.Formatter().parse(self.name) if key is not None]
+            fields = [parts for _, *parts in string.Formatter().parse(self.name) if parts[0] is not None]
         except ValueError:
-            wanted = [self.name]
-        if not self.name or any(key not in _NAME_FIELDS for key in wanted) or Path(self.name).name != self.name:
+            fields = [[self.name]]
+        known = [[key, "", None] for key in _NAME_FIELDS]
+        if not self.name or any(parts not in known for parts in fields) or Path(self.name).name != self.name:
             raise CnlrnError(
                 f"{self.name!r} cannot name the results; use letters and "
                 f"{', '.join(f'{{{key}}}' for key in _NAME_FIELDS)}, no folders"
             )
-        self._paths = [path for given in self.inputs for path in _expanded(given)]
-        self.single = len(self._paths) == 1 and not self._paths[0].is_dir()
+        self._paths = [path for given in self.inputs for path in expanded(given)]
+        self._folders = [path for path in self._paths if is_folder(path)]
+        self.single = len(self._paths) == 1 and not self._folders
         self.file: Path | None = None
         if self.output is None:
             return
         output = Path(self.output)
-        if self.single and not output.is_dir() and not self.output.endswith(("/", os.sep)):
+        folder_there = is_folder(output)
+        if self.single and not folder_there and not self.output.endswith(("/", os.sep)):
             self.file = output
-        elif output.is_file() or (not output.is_dir() and output.suffix.lower() in pictures.SUFFIXES):
+        elif not folder_there and (is_there(output) or output.suffix.lower() in pictures.SUFFIXES):
             raise CnlrnError(f"{self.output} names one file; several pictures need a folder")
+        names: dict[str, Path] = {}
+        for folder in self._folders:
+            other = names.setdefault(folder.resolve().name, folder)
+            if other is not folder:
+                raise CnlrnError(
+                    f"the results of {other} and {folder} would be mixed up in {output / folder.resolve().name}; "
+                    "restore them one after the other, into different folders"
+                )
 
     def __iter__(self) -> Iterator[Job]:
         """Search anew."""
         self.ignored = 0
-        yield from _jobs({path: self._target_of(path) for path in self._paths if not path.is_dir()})
-        for path in self._paths:
-            if path.is_dir():
-                yield from self._folder(path)
+        yield from _jobs({path: self._target_of(path) for path in self._paths if path not in self._folders})
+        for folder in self._folders:
+            yield from self._folder(folder)
 
     def _target_of(self, source: Path) -> Path:
         if self.file is not None:
@@ -128,7 +140,7 @@ class Search:
                 with os.scandir(here) as found:
                     entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda e: e.name)
                 deeper = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-                files = [Path(entry.path) for entry in entries if entry.is_file()]
+                files = [Path(entry.path) for entry in entries if _is_file(entry)]
             except OSError as error:
                 yield Job(here, problem=f"the folder {here} cannot be read ({error.strerror})")
                 continue
@@ -143,7 +155,8 @@ class Search:
             ]
 
     def _name(self, source: Path) -> str:
-        fields = {"stem": source.stem, "ext": source.suffix[1:], "size": self.size.tag, "model": self.model}
+        model = Path(self.model).name.removesuffix(".onnx")
+        fields = {"stem": source.stem, "ext": source.suffix[1:], "size": self.size.tag, "model": model}
         return self.name.format_map(fields) + self.suffix
 
 
@@ -175,7 +188,7 @@ def restore_all(
                 job = next(source, None)
                 if job is None:
                     exhausted = True
-                elif job.target is None or (job.target.exists() and not overwrite):
+                elif job.target is None or (is_there(job.target) and not overwrite):
                     reading.append((job, None))
                 else:
                     reading.append((job, reader.submit(_decoded, job.source, restorer.max_pixels)))
@@ -290,11 +303,27 @@ def _jobs(targets: Mapping[Path, Path]) -> Iterator[Job]:
             yield Job(source, target)
 
 
-def _expanded(given: str) -> list[Path]:
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link to what cannot be looked at, which then fails by itself when it is read."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return True
+
+
+def one_file(given: str) -> str:
+    """What an argument stands for that names a single picture; CnlrnError where it is a pattern of several."""
+    found = expanded(given)
+    if len(found) != 1:
+        raise CnlrnError(f"{given} matches {len(found)} files; - stands for one picture")
+    return str(found[0])
+
+
+def expanded(given: str) -> list[Path]:
     """What an argument stands for: itself, or the files that the pattern matches."""
     if os.path.lexists(given) or not glob.has_magic(given):
         return [Path(given)]
     found = sorted(Path(path) for path in glob.glob(given, recursive=True))  # noqa: PTH207 - absolute ones too
     if not found:
         raise CnlrnError(f"no file matches {given}")
-    return [path for path in found if not path.is_dir()]
+    return [path for path in found if not is_folder(path)]

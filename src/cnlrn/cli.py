@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -39,8 +40,20 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 def main() -> None:
     """Run the command line and exit: 0 done, 1 some pictures failed, 2 the user's mistake, 130 or 143 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in letters that it lacks
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="cnlrn", standalone_mode=False))
+        try:
+            sys.exit(app(sys.argv[1:] or ["--help"], prog_name="cnlrn", standalone_mode=False))
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        sys.stdout = None  # or Python tries to flush it once more at exit
+        print(f"cnlrn: cannot write to stdout ({error.strerror})", file=sys.stderr)
+        sys.exit(2)
     except (CnlrnError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
         print(f"cnlrn: {' '.join(message.split())}", file=sys.stderr)
@@ -130,10 +143,13 @@ def restore(
     if "-" in (*inputs, output):
         if len(inputs) > 1 or json:
             raise CnlrnError("- stands for one picture, alone and without --json")
-        _restore_stream(make, inputs[0], output or "-", size, suffix, overwrite=overwrite, strip=strip)
+        source = inputs[0] if inputs[0] == "-" else batch.one_file(inputs[0])
+        _restore_stream(make, source, output or "-", size, suffix, overwrite=overwrite, strip=strip)
         return
     search = batch.Search(inputs, output, size, name, suffix, model)
     if search.file is not None:
+        if format_ and pictures.format_of(suffix) is not pictures.format_of(search.file.suffix, f"{search.file}: "):
+            raise CnlrnError(f"--format {format_} is not what the name {search.file} says; leave out one of them")
         _check_output(search.file, overwrite)
     restore_all = partial(batch.restore_all, make(), search, size, overwrite=overwrite, strip=strip)
     sys.exit(_restore_files(restore_all, search, json))
@@ -148,9 +164,9 @@ def _restore_stream(
     target = None if output == "-" else Path(output)
     if target is not None:
         _check_output(target, overwrite)
-    elif sys.stdout.isatty():
+    elif sys.stdout is None or sys.stdout.isatty():
         raise CnlrnError("the result is a picture file and stdout is a terminal; give -o FILE or redirect stdout")
-    if source == "-" and sys.stdin.isatty():
+    if source == "-" and (sys.stdin is None or sys.stdin.isatty()):
         raise CnlrnError("- reads a picture from stdin, which is a terminal; give a file or redirect stdin")
     pictures.format_of(suffix)
     restorer = make()
@@ -502,15 +518,17 @@ def _extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise CnlrnError(f'{error.name} is not installed; install with pip install "cnlrn[train]"') from error
+        raise CnlrnError(
+            f'{error.name} is not installed; it comes with the extra "train": pip install ".[train]" in the source'
+        ) from error
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
     """Find out before any work whether a picture may and can be written to `output`."""
     from cnlrn.pictures import check_target
 
-    _refuse_existing(output, overwrite)
     check_target(output)
+    _refuse_existing(output, overwrite)
 
 
 def _refuse_existing(output: Path, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -62,7 +63,7 @@ class OnnxEngine:
     ) -> None:
         """Open the file at `path`; `sha256`, when given, is what its checksum must be.
 
-        `device` is "cpu" or "cuda"; `threads` is the number of CPU threads, all cores when None.
+        `device` is "cpu" or "cuda"; `threads` is the number of CPU threads, all cores when None or more.
 
         Raises:
             CnlrnError: no such file, another checksum, corrupt, not made by `cnlrn export`, or no such device.
@@ -88,7 +89,8 @@ class OnnxEngine:
             self._surveys = metadata.get("survey") == "yes"
         except (KeyError, ValueError):
             raise CnlrnError(f"{path} is damaged or not a model made by `cnlrn export`") from None
-        self._path, self._device, self._threads = path, device, threads
+        self._path, self._device = path, device
+        self._threads = threads and min(threads, os.cpu_count() or 1)  # more would only wait for each other
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
         self._session(f"x{max(self.scales)}")

@@ -6,11 +6,22 @@ And their folders, and whether a file can be written at all, so that a user hear
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cnlrn.errors import CnlrnError
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder; not where its name is too long or may not be looked at."""
+    return os.path.exists(path)  # noqa: PTH110 - pathlib's raises an error then, as the next
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder that may be looked at."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def make_folder(folder: Path) -> None:
@@ -25,10 +36,15 @@ def check_place(path: Path) -> None:
     """Find out before any work whether a file `path` can be written.
 
     Raises:
-        CnlrnError: it is a folder, there is no folder for it, or no permission.
+        CnlrnError: it is a folder, there is no folder for it, its name is too long, or no permission.
     """
-    if path.is_dir():
-        raise CnlrnError(f"{path} is a folder; give the name of a file")
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            raise CnlrnError(f"{path} is a folder; give the name of a file")
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise CnlrnError(f"cannot write {path} ({error.strerror})") from error
     if not path.parent.is_dir():
         raise CnlrnError(f"{path}: the folder {path.parent} does not exist")
     if not os.access(path.parent, os.W_OK):
@@ -44,6 +60,8 @@ def beside(path: Path, suffix: str) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a file to write to, which becomes `path` when the context ends well and is gone when it does not.
 
+    What replaces a file has its permissions.
+
     Raises:
         OSError: the file cannot be flushed or renamed; whatever the caller raises passes through.
     """
@@ -52,6 +70,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+
+os.environ.setdefault("VIPS_WARNING", "0")  # libvips shall print no warnings
 import pyvips
 from numpy.typing import NDArray
 
@@ -43,6 +45,7 @@ def _text(message: Any) -> str:
     return "" if message == pyvips.ffi.NULL else str(pyvips.ffi.string(message).decode(errors="replace"))
 
 
+pyvips._remove_log_handler()  # Python called back from C swallows the exception of a signal that comes then
 pyvips.error._to_string = _text  # or libvips would keep the message, and every later call would fail at it
 
 
@@ -147,6 +150,7 @@ class _Format:
     alpha: bool = True
     large: int = sys.maxsize  # bytes of samples beyond which large_options are needed, or tiles (AVIF)
     large_options: dict[str, Any] = field(default_factory=dict)
+    gray_profiles: bool = True
 
     def check_size(self, width: int, height: int) -> None:
         """Find out before any work whether the format can hold so many pixels; CnlrnError if not."""
@@ -182,6 +186,7 @@ _WEBP = _Format(
     {"Q": 95, "smart_subsample": True},
     large=2**26,  # or libwebp takes 20 bytes a pixel instead of 6
     large_options={"smart_subsample": False, "effort": 2},
+    gray_profiles=False,
 )
 _AVIF = _Format(
     "heifsave",
@@ -189,6 +194,7 @@ _AVIF = _Format(
     16384,
     {"Q": 90, "compression": "av1", "effort": 2},
     large=2**25,  # or its encoder takes 35 bytes a pixel
+    gray_profiles=False,
 )
 _FORMATS = {
     ".png": _Format("pngsave", ("uchar", "ushort"), _LARGEST_SIDE, {"compression": 3, "filter": "paeth"}),
@@ -243,16 +249,23 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
     image = _to_vips(picture, file_format)
     try:
         with replacing(path) as temporary:
-            if file_format is _AVIF and file_format.is_large(image):
-                with temporary.open("wb") as file:
-                    file.writelines(_avif_of_tiles(image))
-            else:
-                getattr(image, file_format.saver)(os.fsencode(temporary), keep="all", **file_format.options_for(image))
+            try:
+                if file_format is _AVIF and file_format.is_large(image):
+                    with temporary.open("wb") as file:
+                        file.writelines(_avif_of_tiles(image))
+                else:
+                    save = getattr(image, file_format.saver)
+                    save(os.fsencode(temporary), keep="all", **file_format.options_for(image))
+            except pyvips.Error as error:
+                error.__traceback__ = None  # its frames would keep the file open, and so on a full disk
+                with temporary.open("ab") as file:  # libvips does not tell of a full disk, this does
+                    file.write(bytes(2**16))
+                    file.flush()
+                    os.fsync(file.fileno())
+                raise CnlrnError(f"cannot write {path}{_because(error)}") from error
             if file_format is _TIFF and "exif-data" in picture.metadata:
                 with temporary.open("rb+") as file:
-                    tiff.add_exif(file, picture.metadata["exif-data"])
-    except pyvips.Error as error:
-        raise CnlrnError(f"cannot write {path}{_because(error)}") from error
+                    tiff.add_exif(file, picture.metadata["exif-data"], image.width, image.height)
     except OSError as error:
         raise CnlrnError(f"cannot write {path} ({error.strerror})") from error
 
@@ -349,7 +362,7 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
         raise CnlrnError(f"the result cannot be encoded{_because(error)}") from error
     if file_format is _TIFF and "exif-data" in picture.metadata:
         with io.BytesIO(data) as file:
-            tiff.add_exif(file, picture.metadata["exif-data"])
+            tiff.add_exif(file, picture.metadata["exif-data"], image.width, image.height)
             return file.getvalue()
     return data
 
@@ -365,16 +378,15 @@ def check_target(path: Path) -> _Format:
     Raises:
         CnlrnError: unknown extension, a folder, no such folder, or no permission.
     """
-    file_format = format_of(path.suffix, f"{path}: ")
     check_place(path)
-    return file_format
+    return format_of(path.suffix, f"{path}: ")
 
 
 def format_of(suffix: str, context: str = "") -> _Format:
     """The format that an extension names, such as ".png". CnlrnError, after the words of `context`, if none."""
     file_format = _FORMATS.get(suffix.lower())
     if file_format is None:
-        raise CnlrnError(f"{context}pictures are written as {', '.join(_FORMATS)}; end the name in one of these")
+        raise CnlrnError(f"{context}pictures are written as {', '.join(_FORMATS)}; choose one of these")
     return file_format
 
 
@@ -442,6 +454,8 @@ def _opened(
     loader = _loader(content, name)
     if loader == "bmp":
         return _open_bmp(content, name, max_pixels)
+    if loader == "tiffload" and tiff.is_raw(content):
+        raise CnlrnError(f"{name} is a camera's raw file, which cannot be read; convert it to {_READABLE}")
     if loader == "tiffload" and not tiff.is_whole(content):
         raise CnlrnError(f"{name} is damaged or cut short")
     _check_size(*_claimed_size(loader, content), max_pixels, name)
@@ -525,6 +539,14 @@ def _is_animation(loader: str, data: bytes | mmap.mmap) -> bool:
     return loader == "heifload" and data[4:12] == b"ftypavis"
 
 
+def from_cmyk(samples: Pixels, icc: bytes | None) -> Picture:
+    """A picture of CMYK samples, height x width x 4 (0 is no ink), converted to sRGB through their profile."""
+    image = as_vips(samples).copy(interpretation="cmyk")
+    if icc:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+    return _from_vips(image, "the picture").read()
+
+
 def _from_vips(image: Any, name: str) -> LazyPicture:
     if image.interpretation == "cmyk":
         depth = 16 if image.format == "ushort" else 8
@@ -582,10 +604,13 @@ def _to_vips(picture: Picture | LazyPicture, file_format: _Format) -> Any:
     image = image.copy(interpretation=interpretation[image.format][gray], xres=xres, yres=yres)
     if picture.has_alpha and not file_format.alpha:
         image = image.flatten(background=255)
-    for key, value in picture.metadata.items():
-        image.set_type(pyvips.GValue.blob_type, key, value)
     if picture.icc is not None:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.icc)
+        if gray and not file_format.gray_profiles:
+            image = image.icc_transform("srgb", embedded=True, depth=16 if image.format == "ushort" else 8)
+    for key, value in picture.metadata.items():
+        if key != "iptc-data" or (file_format is _JPEG and value.startswith(b"Photoshop")):  # others hold it otherwise
+            image.set_type(pyvips.GValue.blob_type, key, value)
     image.set_type(pyvips.GValue.gint_type, "orientation", 1)
     image.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
     return image

@@ -192,6 +192,8 @@ class Restorer:
         size = Size(scale, width, height)
         if isinstance(picture, str | os.PathLike):
             source = Path(picture)
+            if not source.name:
+                raise CnlrnError(f"{picture!r} is no name of a picture file")
             target = source.with_name(f"{source.stem}_{size.tag}.png") if output is None else Path(output)
             pictures.check_target(target)
             if target.exists() and not overwrite:
@@ -400,10 +402,17 @@ def _from_pillow(image: PillowImage) -> Picture:
     mode = image.mode
     if mode in ("I", "F"):
         raise CnlrnError(f'a Pillow image of mode "{mode}" has no fixed range; convert it to an array or to "I;16"')
-    if mode not in ("L", "LA", "RGB", "RGBA") and not mode.startswith("I;16"):
-        alpha = "transparency" in image.info or mode.lower().endswith("a")
-        image = image.convert({"1": "L", "La": "LA"}.get(mode, "RGBA" if alpha else "RGB"))
-    return _from_array(np.asarray(image))
+    see_through = "transparency" in image.info
+    alpha = see_through or mode.lower().endswith("a")
+    kept = mode.startswith("I;16") or mode in ("LA", "RGBA", "CMYK") or (mode in ("L", "RGB") and not see_through)
+    try:
+        if not kept:
+            gray = mode in ("1", "L", "La")
+            image = image.convert(("LA" if gray else "RGBA") if alpha else ("L" if gray else "RGB"))
+        samples = np.asarray(image)
+    except (OSError, ValueError) as error:
+        raise CnlrnError(f"the Pillow image cannot be read ({error})") from error
+    return pictures.from_cmyk(samples, image.info.get("icc_profile")) if mode == "CMYK" else _from_array(samples)
 
 
 def _like(given: Any, restored: LazyPicture) -> Any:
@@ -420,6 +429,8 @@ def _like(given: Any, restored: LazyPicture) -> Any:
 
     image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
     image.info = {key: value for key, value in given.info.items() if key != "transparency"}
+    if given.mode == "CMYK":
+        image.info["icc_profile"] = picture.icc
     return image
 
 
