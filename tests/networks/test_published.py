@@ -1,7 +1,7 @@
-"""Results of published programs.
+"""Results of other programs on the same weights.
 
-BasicSR 1.4.2's of EDSR, RCAN, RRDBNet and MSRResNet, that of MPRNet's authors, super-image 0.2.0's of DBPN, and of GFN
-and DeblurGAN those of second writings made without sight of ours (see docs/networks.md).
+BasicSR 1.4.2's of EDSR, RCAN, RRDBNet and MSRResNet, that of MPRNet's authors, and super-image 0.2.0's of DBPN. Those of
+GFN and DeblurGAN come of no published program but of second writings (see docs/networks.md).
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ EXPECTED = load_file(Path(__file__).parents[1] / "golden" / "published_networks.
 
 @pytest.mark.parametrize("name", EXPECTED)
 @torch.no_grad()
-def test_on_the_same_weights_and_picture_the_result_is_that_of_the_published_program(
+def test_on_the_same_weights_and_picture_the_result_is_that_of_the_other_program(
     name: str, set_rule_weights: Callable[[nn.Module], None], rule_picture: Callable[..., Tensor]
 ) -> None:
     net = networks.build(name).eval()
