@@ -1,7 +1,7 @@
 """Results of other programs on the same weights.
 
-BasicSR 1.4.2's of EDSR, RCAN, RRDBNet and MSRResNet, that of MPRNet's authors, and super-image 0.2.0's of DBPN. Those of
-GFN and DeblurGAN come of no published program but of second writings (see docs/networks.md).
+BasicSR 1.4.2's of EDSR, RCAN, RRDBNet and MSRResNet, that of MPRNet's authors, and super-image 0.2.0's of DBPN. Those
+of GFN and DeblurGAN come of no published program but of second writings (see docs/networks.md).
 """
 
 from collections.abc import Callable
