@@ -30,6 +30,7 @@ from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import save_weights
 from cnlrn.training.adversarial import Adversary
+from cnlrn.training.captured import Captured
 from cnlrn.training.guard import LossGuard, Verdict
 from cnlrn.training.losses import restoration_loss
 from cnlrn.training.muon import Muon
@@ -43,6 +44,8 @@ from cnlrn.training.validation import validate
 log = logging.getLogger(__name__)
 
 State = dict[str, Any]
+Learned = tuple[dict[int, list[Tensor]], dict[int, Tensor], Tensor, Tensor]
+"""Restored pictures and their targets by scale, the loss, and the gradients' norm before it was clipped."""
 
 CHECKPOINT, WEIGHTS, LOSSES, SCORES = "last.ckpt", "weights.safetensors", "losses.csv", "validation.csv"
 _STATE = {"recipe", "network", "ema", "optimiser", "step", "position", "losses", "scores", "log_bytes", "seconds"}
@@ -77,7 +80,7 @@ class Training(pl.LightningModule):
         self.perceptual = PerceptualLoss(recipe.perceptual) if recipe.perceptual else None
         self.adversary = Adversary(recipe.adversarial, recipe.optimiser.betas) if recipe.adversarial else None
         self._check_patch()
-        self._compared = self._restored
+        self._captured: Captured[Learned] | None = None
         self.validation: dict[str, PairSet] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.guard = LossGuard()
@@ -106,7 +109,8 @@ class Training(pl.LightningModule):
         settings = self.recipe.optimiser
         if settings.method == "muon":
             return Muon(groups, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
-        return torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas, fused=True)
+        capturable = self.recipe.cuda_graphs and self.device.type == "cuda"
+        return torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas, fused=True, capturable=capturable)
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Batches from where the run stands, without end."""
@@ -118,8 +122,6 @@ class Training(pl.LightningModule):
         """Take up the optimiser's and the adversary's state of the checkpoint, or write the first checkpoint."""
         if self.adversary:
             self.adversary.module.to(self.device)
-        if self.recipe.cuda_graphs and self.device.type == "cuda":
-            self._compared = torch.compile(self._restored, backend="cudagraphs")
         if self._resumed is not None:
             self._restore_optimisers(self._resumed)
             self._resumed = None
@@ -139,39 +141,31 @@ class Training(pl.LightningModule):
         The guard judges what pictures differ in; an adversarial loss has no level to which it should keep.
         """
         torch.manual_seed(_seed(self.recipe.seed, self.position, self.trainer.global_rank))
-        lr, hr, indices = _floats(batch[0]), _floats(batch[1]), batch[2]
+        indices = batch[2]
         optimiser = self._optimizer()
-        optimiser.zero_grad()
-        targets = {scale: reduced(hr, scale) for scale in self.weights}
-        outputs: dict[int, list[Tensor]] = {}
-        if self.recipe.stage:
-            loss = stage_loss(self.network, self.recipe.stage, hr)
+        if self._captured:
+            outputs, targets, loss, norm = self._captured.gradients(batch[0], batch[1])
         else:
-            try:
-                outputs, loss = self._compared(lr, hr, targets)
-            except ValueError as error:
-                if "more than 1 value per channel" not in str(error):
-                    raise
-                raise CnlrnError(
-                    f"{self.recipe.network} normalises over the batch, of which a device has one sample; raise batch"
-                ) from error
-        if self.adversary:
-            restored, sharp = outputs[self.largest][-1], targets[self.largest]
-        self.manual_backward(loss + self.adversary.loss(restored, sharp) if self.adversary else loss)
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip or math.inf)
-        self.latest = float(self._mean(loss.detach()))
+            outputs, targets, loss, norm = self._gradients(batch[0], batch[1])
+        self.latest = float(self._mean(loss))
         verdict = self.guard.judge(self.latest, float(norm))
         self.position += 1
         self.taken = verdict is Verdict.TAKE
         if self.taken:
             rate = self._set_rates(optimiser)
-            optimiser.step()
+            if self._captured:
+                self._captured.update()
+            else:
+                optimiser.step()
             self._average()
             if self.adversary:
                 settings = self.adversary.settings
+                restored, sharp = outputs[self.largest][-1], targets[self.largest]
                 self.adversary.learn(restored, sharp, settings.lr * rate / self.recipe.optimiser.lr, self._mean)
             self.step += 1
             self._log(rate, float(norm))
+            if self.recipe.cuda_graphs and not self._captured:
+                self._capture(batch)
             return
         log.warning("skipped step %d: loss %.4g, on %s", self.step, self.latest, self._names(outputs, indices))
         if verdict is Verdict.GO_BACK:
@@ -257,6 +251,7 @@ class Training(pl.LightningModule):
         state = read_state(self.out / CHECKPOINT)
         self._restore_weights(state)
         self._restore_optimisers(state)
+        self._captured = None  # it would go on with the optimiser's state of before
         log.warning("the loss exploded: back to the checkpoint of step %d, with other samples", self.step)
 
     def _save(self) -> None:
@@ -287,6 +282,40 @@ class Training(pl.LightningModule):
         assert isinstance(averaged, Tensor)
         return averaged
 
+    def _gradients(self, lr: Tensor, hr: Tensor) -> Learned:
+        """Leave clipped gradients of the loss on a batch of bytes; CnlrnError where it is too small to normalise."""
+        lr, hr = _floats(lr), _floats(hr)
+        self._optimizer().zero_grad()
+        targets = {scale: reduced(hr, scale) for scale in self.weights}
+        outputs: dict[int, list[Tensor]] = {}
+        if self.recipe.stage:
+            loss = stage_loss(self.network, self.recipe.stage, hr)
+        else:
+            try:
+                outputs, loss = self._restored(lr, hr, targets)
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                raise CnlrnError(
+                    f"{self.recipe.network} normalises over the batch, of which a device has one sample; raise batch"
+                ) from error
+        whole = loss
+        if self.adversary:
+            whole = loss + self.adversary.loss(outputs[self.largest][-1], targets[self.largest])
+        self.manual_backward(whole)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimiser.clip or math.inf)
+        restored = {scale: [picture.detach() for picture in pictures] for scale, pictures in outputs.items()}
+        return restored, targets, loss.detach(), norm
+
+    def _capture(self, batch: Batch) -> None:
+        """Have the following steps replay the kernels of one, where one GPU trains without adversary or stages."""
+        if self.device.type != "cuda" or self.trainer.world_size > 1 or self.adversary or self.recipe.stage:
+            return
+        optimiser = self._optimizer()
+        for group in optimiser.param_groups:
+            group["lr"] = torch.tensor(float(group["lr"]), device=self.device)  # which a graph reads anew
+        self._captured = Captured(self._gradients, lambda: optimiser.step(), batch[0], batch[1])
+
     def _restored(self, lr: Tensor, hr: Tensor, targets: dict[int, Tensor]) -> tuple[dict[int, list[Tensor]], Tensor]:
         """The restored pictures, and what they, those of earlier stages too, and the sharp one differ in, weighted;
         `targets` are `hr` at each exit's size."""
@@ -306,7 +335,11 @@ class Training(pl.LightningModule):
     def _set_rates(self, optimiser: torch.optim.Optimizer) -> float:
         rates = rates_at(self.step, self.recipe)
         for group in optimiser.param_groups:
-            group["lr"] = rates[group["rate"]]
+            rate = rates[group["rate"]]
+            if self._captured:
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
         return rates[0]
 
     @torch.no_grad()

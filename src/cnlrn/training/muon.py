@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
                 torch._foreach_mul_(kernels, 1 - group["lr"] * group["weight_decay"])
                 self._orthogonally(kernels, group["lr"])
 
-    def _orthogonally(self, kernels: list[Tensor], lr: float) -> None:
+    def _orthogonally(self, kernels: list[Tensor], lr: float | Tensor) -> None:
         """Update kernels of one shape together: many small products take longer one by one."""
         gradients = [kernel.grad for kernel in kernels if kernel.grad is not None]
         for kernel, gradient in zip(kernels, gradients, strict=True):
@@ -67,10 +67,10 @@ class Muon(torch.optim.Optimizer):
         ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)
         directions = orthogonalised(torch.stack([direction.flatten(1) for direction in ahead]))
         size = _SIZE * max(directions.shape[1:]) ** 0.5
-        steps = [direction.view(kernels[0].shape) for direction in directions]
-        torch._foreach_add_(kernels, steps, alpha=-lr * size)
+        steps = [direction.view(kernels[0].shape) for direction in directions * (-lr * size)]
+        torch._foreach_add_(kernels, steps)
 
-    def _as_adam(self, parameters: list[Parameter], lr: float, betas: tuple[float, float]) -> None:
+    def _as_adam(self, parameters: list[Parameter], lr: float | Tensor, betas: tuple[float, float]) -> None:
         for parameter in parameters:
             if not self.state[parameter]:
                 for name in ("mean", "square"):

@@ -1,5 +1,7 @@
 """Targets of results that are smaller than the sharp picture."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,11 @@ def reduced(hr: Tensor, scale: float) -> Tensor:
     if scale == SCALE:
         return hr
     height, width = hr.shape[-2:]
-    weights = (matrix(n, round(n * scale / SCALE)).copy() for n in (height, width))
-    rows, columns = (torch.from_numpy(array).to(hr.device) for array in weights)
+    rows, columns = (_matrix(n, round(n * scale / SCALE), hr.device) for n in (height, width))
     with torch.autocast(hr.device.type, enabled=False):
         return rows @ (hr @ columns.T)
+
+
+@functools.lru_cache(maxsize=16)
+def _matrix(size: int, to: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(matrix(size, to).copy()).to(device)
