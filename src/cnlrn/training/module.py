@@ -81,6 +81,7 @@ class Training(pl.LightningModule):
         self.adversary = Adversary(recipe.adversarial, recipe.optimiser.betas) if recipe.adversarial else None
         self._check_patch()
         self._captured: Captured[Learned] | None = None
+        self.trained_on = self.device
         self.validation: dict[str, PairSet] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.guard = LossGuard()
@@ -120,6 +121,7 @@ class Training(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Take up the optimiser's and the adversary's state of the checkpoint, or write the first checkpoint."""
+        self.trained_on = self.device  # Lightning takes the network back to the CPU when it ends
         if self.adversary:
             self.adversary.module.to(self.device)
         if self._resumed is not None:

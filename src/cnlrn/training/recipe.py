@@ -190,7 +190,7 @@ class Recipe:
     """auto is bf16 where the hardware multiplies it, else float32."""
     cuda_graphs: bool = False
     """Whether a GPU replays the kernels of a step as CUDA graphs: to launch them one by one takes longer than they do
-    where networks are small."""
+    where networks are small. Done where one GPU trains without `adversarial` and `stage`."""
     devices: Count | None = None
     """GPUs, or processes that share the cores of a CPU; None is all GPUs, or one process."""
     workers: Natural = 1

@@ -181,7 +181,7 @@ def _write_summary(module: Training, out: Path) -> None:
         "hours": round(module.elapsed() / 3600, 3),
         "scores": module.scores,
         "torch": torch.__version__,
-        "device": str(module.device),
+        "device": str(module.trained_on),
         "threads": torch.get_num_threads(),
     }
     with replacing(out / "run.json") as temporary:
