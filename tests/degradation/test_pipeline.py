@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +27,29 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(name):
     pairs = [degrade(photo(), recipe(name), seed) for seed in (11, 11, 12)]
     np.testing.assert_array_equal(pairs[0].lr, pairs[1].lr)
     assert difference(pairs[0].lr, pairs[2].lr) > 0
+
+
+def test_the_same_seed_gives_the_same_bytes_at_any_number_of_threads():
+    program = """
+import sys, zlib, cv2, numpy as np
+from cnlrn.degradation import RECIPES, degrade
+cv2.setNumThreads(int(sys.argv[1]))
+sharp = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+print([zlib.crc32(degrade(sharp, RECIPES[name], seed).lr) for name in sorted(RECIPES) for seed in range(4)])
+"""
+    told = []
+    for threads in ("1", "2", "5"):
+        limits = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        command = [sys.executable, "-c", program, threads]
+        told.append(subprocess.run(command, env=os.environ | limits, check=True, capture_output=True).stdout)
+    assert told[0] == told[1] == told[2]
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.3, 2])
+def test_resizing_adds_each_product_by_itself_in_one_order(scale):
+    picture = np.random.default_rng(1).random((37, 41, 3)).astype(np.float32)
+    whole = bicubic(picture, scale)
+    np.testing.assert_array_equal(whole[..., 1], bicubic(np.ascontiguousarray(picture[..., 1]), scale))
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (97, 131), (4, 4), (5, 300)])

@@ -24,5 +24,7 @@ def test_on_the_same_weights_and_picture_the_result_is_that_of_the_other_program
 ) -> None:
     net = networks.build(name).eval()
     set_rule_weights(net)
-    result = net(rule_picture(1, 3, 8, 16), net.scales[-1])
-    torch.testing.assert_close(result, EXPECTED[name], atol=1e-4, rtol=1e-4)
+    result = net.double()(rule_picture(1, 3, 8, 16).double(), net.scales[-1])
+    expected = EXPECTED[name].double()
+    rounding = 5e-4 * float(expected.abs().max())  # of float32, in which the other programs ran; RCAN's is the largest
+    torch.testing.assert_close(result, expected, atol=rounding, rtol=0)

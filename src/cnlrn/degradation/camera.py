@@ -5,6 +5,9 @@ blur varies over the picture. Things that move by themselves are layers with a s
 adds up linearly, so everything here works on linear light; sensor.py holds the camera response.
 """
 
+import functools
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +44,19 @@ def hand_motion(rng: np.random.Generator, count: int) -> Poses:
     return np.asarray((path - path[count // 2]) * strength)
 
 
+def product(*matrices: Poses) -> Poses:
+    """The product of 3x3 matrices, or of stacks of them (n, 3, 3), added up in one order, as no library promises."""
+    result = matrices[0]
+    for following in matrices[1:]:
+        result = sum_in_order(result[..., :, k, None] * following[..., None, k, :] for k in range(3))
+    return result
+
+
+def sum_in_order(parts: Iterable[Poses]) -> Poses:
+    """The sum of arrays, one after the other."""
+    return functools.reduce(np.add, parts)
+
+
 def homographies(poses: Poses, extent: float, frame: tuple[int, int]) -> Poses:
     """One 3x3 homography an instant (count, 3, 3), output pixel to source pixel, identity where a pose is zero.
 
@@ -51,6 +67,7 @@ def homographies(poses: Poses, extent: float, frame: tuple[int, int]) -> Poses:
     height, width = frame
     focal = 1.2 * max(frame)
     intrinsics = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+    inverse = np.array([[1 / focal, 0, -(width - 1) / 2 / focal], [0, 1 / focal, -(height - 1) / 2 / focal], [0, 0, 1]])
     grid = np.array([(x, y, 1.0) for y in (0, (height - 1) / 2, height - 1) for x in (0, (width - 1) / 2, width - 1)])
 
     def build(scaled: Poses) -> Poses:
@@ -61,12 +78,12 @@ def homographies(poses: Poses, extent: float, frame: tuple[int, int]) -> Poses:
             [[one, zero, zero], [zero, np.cos(pitch), -np.sin(pitch)], [zero, np.sin(pitch), np.cos(pitch)]]
         )
         about_z = np.array([[np.cos(roll), -np.sin(roll), zero], [np.sin(roll), np.cos(roll), zero], [zero, zero, one]])
-        turn = np.einsum("ijn,jkn,kln->nil", about_z, about_x, about_y)
+        turn = product(*(np.moveaxis(about, -1, 0) for about in (about_z, about_x, about_y)))
         turn[:, :, 2] += np.stack([x, y, z], axis=1)
-        return np.asarray(intrinsics @ turn @ np.linalg.inv(intrinsics))
+        return product(intrinsics, turn, inverse)
 
     def measured(paths: Poses) -> float:
-        points = np.einsum("nij,pj->npi", paths, grid)
+        points = sum_in_order(paths[:, None, :, k] * grid[:, None, k] for k in range(3))
         points = points[..., :2] / points[..., 2:]
         spread = np.linalg.norm(points[:, None] - points[None, :], axis=-1)
         return float(spread.max(axis=(0, 1)).mean())

@@ -1,4 +1,7 @@
-"""Sharp picture + recipe + seed -> blurry LR picture, the same bytes every time.
+"""Sharp picture + recipe + seed -> blurry LR picture.
+
+The same three give the same bytes at any number of threads. On another kind of processor all random choices are the
+same and a few values in 100,000 may differ by 1, where OpenCV warps by other instructions.
 
 The order is that of a camera: motion and optics in linear light, the camera response, the reduction by 4 with the
 paper's bicubic on picture values (as the REDS data were made), noise, 8 bits, JPEG. What is drawn at random is drawn
@@ -8,6 +11,7 @@ from the recipe's ranges only.
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -100,7 +104,7 @@ def recipe(name: str) -> Recipe:
 def degrade(sharp: Byte, recipe: Recipe, seed: int) -> Pair:
     """Degrade a whole picture (uint8 HWC RGB, at least 4x4).
 
-    The picture is first cropped to multiples of 4. The same picture, recipe and seed give the same bytes. Source:
+    The picture is first cropped to multiples of 4. Source:
     the construction of REDS (Nah et al., CVPRW 2019), on which the paper trains.
     """
     height, width = (side - side % SCALE for side in sharp.shape[:2])
@@ -134,6 +138,7 @@ def _degrade(
 ) -> Byte:
     """The chain on a picture with `recipe.margin` around it, whose inner corner lies at `place` (row, column) of the
     camera `frame` (height, width)."""
+    cv2.ipp.setUseIPP(False)  # which only some processors have, and which warps otherwise; a setting of this thread
     response: Literal["gamma", "srgb"] = "gamma" if rng.random() < 0.5 else "srgb"
     blurry = _blur(padded, frame, place, recipe, rng, response)
     halo = _HALO // SCALE
@@ -209,4 +214,4 @@ def _placed(paths: camera.Poses, corner: tuple[int, int], trim: int) -> camera.P
     output that begins `trim` pixels inside it."""
     source = np.array([[1.0, 0, -corner[1]], [0, 1, -corner[0]], [0, 0, 1]])
     output = np.array([[1.0, 0, corner[1] + trim], [0, 1, corner[0] + trim], [0, 0, 1]])
-    return np.asarray(source @ paths @ output)
+    return camera.product(source, paths, output)
