@@ -39,10 +39,11 @@ def test_blur_varies_over_the_picture():
     assert np.abs(moved[0] - moved[1]).max() > 1
 
 
-def test_more_instants_than_lr_pixels_in_the_path():
-    assert camera.instants(0) == 1
-    assert camera.instants(24) == 13
-    assert camera.instants(3) % 2 == 1
+def test_more_instants_than_pixels_of_the_blurry_picture_in_the_path():
+    assert camera.instants(0, 4) == 1
+    assert camera.instants(24, 4) == 13
+    assert camera.instants(24, 1) == 49
+    assert camera.instants(3, 4) % 2 == 1
 
 
 def test_a_shifted_exposure_is_a_shifted_picture():

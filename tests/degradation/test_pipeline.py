@@ -70,10 +70,39 @@ def test_without_blur_the_result_is_the_protocols_bicubic():
 def test_a_patch_without_blur_equals_the_same_part_of_the_whole():
     whole = photo(160, 160)
     margin = STILL.margin
-    lr, hr = degrade_patch(whole, STILL, np.random.default_rng(0))
-    np.testing.assert_array_equal(hr, whole[margin:-margin, margin:-margin])
+    pair = degrade_patch(whole, STILL, np.random.default_rng(0))
+    np.testing.assert_array_equal(pair.sharp, whole[margin:-margin, margin:-margin])
     inner = slice(margin // 4, -margin // 4)
-    np.testing.assert_array_equal(lr, degrade(whole, STILL, 0).lr[inner, inner])
+    np.testing.assert_array_equal(pair.lr, degrade(whole, STILL, 0).lr[inner, inner])
+
+
+OWN = replace(recipe("own"), noise_share=0, jpeg_share=0, defocus_share=0, gaussian_share=0)
+
+
+def test_a_photo_at_its_own_size_keeps_its_size_and_where_nothing_happens_its_bytes():
+    still = replace(OWN, extents=((1.0, 0, 0),), lights_share=0)
+    pair = degrade(photo(97, 131), still, 0)
+    np.testing.assert_array_equal(pair.lr, photo(97, 131))
+    np.testing.assert_array_equal(pair.sharp, photo(97, 131))
+
+
+def test_shaken_lights_beyond_white_leave_brighter_trails_than_those_that_are_just_white():
+    night = np.full((128, 128, 3), 20, np.uint8)
+    night[60:68, 60:68] = 255
+    shaken = replace(OWN, extents=((1.0, 40, 40),), uniform_share=1.0, lights_exposure=(1.0, 1.0))
+    plain = degrade(night, replace(shaken, lights_share=0.0), 3)
+    lit = degrade(night, replace(shaken, lights_share=1.0, lights_factor=(8.0, 8.001)), 3)
+    np.testing.assert_array_equal(lit.sharp, night)
+    assert lit.lr.max() > plain.lr.max() + 40
+
+
+def test_a_picture_made_darker_is_as_dark_when_sharp():
+    dark = replace(
+        OWN, extents=((1.0, 0, 0),), lights_share=1.0, lights_exposure=(0.3, 0.3), lights_factor=(1.0, 1.001)
+    )
+    pair = degrade(photo(), dark, 0)
+    assert difference(pair.lr, pair.sharp) < 0.6
+    assert pair.sharp.mean() < 0.7 * photo().mean()
 
 
 @pytest.mark.parametrize("extent", [6.0, 20.0])

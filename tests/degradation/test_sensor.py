@@ -26,6 +26,32 @@ def test_noise_has_the_variance_of_its_formula():
     assert noisy.std() == pytest.approx(expected, rel=0.02)
 
 
+def test_noise_of_a_mosaic_is_shared_by_neighbours_and_keeps_its_mean():
+    flat = np.full((200, 200, 3), 0.5, np.float32)
+    noise = sensor.add_noise(flat, 1e-3, 0, np.random.default_rng(0), "gamma", mosaic=True) - 0.5
+    assert abs(noise.mean()) < 1e-3
+    for colour in range(3):
+        plane = noise[..., colour]
+        assert (plane[:, 1:] * plane[:, :-1]).mean() > 0.3 * plane.var()
+
+
+def test_demosaicing_keeps_what_each_pixel_saw_and_one_colour_everywhere():
+    samples = np.random.default_rng(0).random((8, 10, 3))
+    result = sensor.demosaiced(samples)
+    np.testing.assert_allclose(result[::2, ::2, 0], samples[::2, ::2, 0])
+    np.testing.assert_allclose(result[::2, 1::2, 1], samples[::2, 1::2, 1])
+    np.testing.assert_allclose(result[1::2, 1::2, 2], samples[1::2, 1::2, 2])
+    plain = sensor.demosaiced(np.full((8, 10, 3), 0.25))
+    np.testing.assert_allclose(plain[1:-1, 1:-1], 0.25)
+
+
+def test_full_chroma_keeps_colour_edges():
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[:, ::2, 0] = 200
+    errors = [np.abs(sensor.jpeg(picture, 95, full).astype(int) - picture).mean() for full in (False, True)]
+    assert errors[1] < errors[0] / 3
+
+
 def test_bytes_are_rounded_and_clipped():
     values = np.array([-0.1, 0.5 / 255 - 1e-4, 0.5 / 255 + 1e-4, 1.2], np.float32)
     np.testing.assert_array_equal(sensor.to_bytes(values), [0, 0, 1, 255])

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnlrn.training.losses import charbonnier_loss, edge_loss, gradient_loss, restoration_loss
+from cnlrn.training.losses import charbonnier_loss, edge_loss, gradient_loss, psnr_loss, restoration_loss
 
 
 def picture(seed: int, *shape: int) -> Tensor:
@@ -32,6 +32,15 @@ def test_gradient_loss_is_its_formula(memory_format: torch.memory_format) -> Non
         for transposed in (False, True)
     )
     torch.testing.assert_close(gradient_loss(out, gt), along_x + along_y)
+
+
+def test_psnr_loss_is_the_mean_of_what_each_sample_lacks_in_decibels() -> None:
+    gt = picture(0, 2, 3, 8, 8)
+    out = gt + torch.tensor([0.1, 0.01]).reshape(2, 1, 1, 1)
+    lacking = [10 * np.log10(1 + (255 * error) ** 2) for error in (0.1, 0.01)]
+    assert psnr_loss(out, gt).item() == pytest.approx(np.mean(lacking), rel=1e-4)
+    assert psnr_loss(gt, gt).item() == 0
+    torch.testing.assert_close(restoration_loss(out, gt, l1=0, gradient=0, psnr=2.0), 2 * psnr_loss(out, gt))
 
 
 def test_combined_loss_is_l1_and_a_tenth_of_the_gradient_loss() -> None:

@@ -32,7 +32,9 @@ def loss_of(name: str, lr: Tensor, hr: Tensor, **preset: int) -> tuple[Training,
     recipe = load(COMPARE, [f"network={name}", f"preset={preset}", "adversarial=null"])
     module = Training(networks.build(name, preset), Samples(Nothing(), 0), recipe, Path())
     with torch.no_grad():
-        return module, module._restored(lr, hr, {scale: reduced(hr, scale) for scale in module.weights})[1].item()
+        return module, module._restored(lr, hr, {scale: reduced(hr, scale * lr.shape[-1]) for scale in module.weights})[
+            1
+        ].item()
 
 
 def pictures() -> tuple[Tensor, Tensor]:
@@ -99,7 +101,7 @@ def test_a_step_of_the_compact_cascade_is_one_graph_that_computes_the_same() -> 
     recipe = load(COMPARE.with_name("cnlrn-xs.yaml"))
     module = Training(networks.build("cnlrn-xs", {}), Samples(Nothing(), 0), recipe, Path())
     lr, hr = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 128, 128)
-    batch = lr, hr, {scale: reduced(hr, scale) for scale in module.weights}
+    batch = lr, hr, {scale: reduced(hr, scale * lr.shape[-1]) for scale in module.weights}
     losses, gradients = [], []
     for compared in (module._restored, torch.compile(module._restored, backend="aot_eager", fullgraph=True)):
         module.network.zero_grad()

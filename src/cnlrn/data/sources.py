@@ -33,7 +33,8 @@ _FEW = 500  # pairs that are made sooner than other processes start
 
 @dataclass(frozen=True)
 class Sample:
-    """A training pair, uint8 HWC RGB: `hr` is 4 times as wide and high as `lr`; `name` tells the picture and place."""
+    """A training pair, uint8 HWC RGB: `hr` is 4 times as wide and high as `lr`, or as large for a network whose only
+    scale is 1; `name` tells the picture and place."""
 
     lr: Byte
     hr: Byte
@@ -102,8 +103,8 @@ class SharpFolder:
         crop = _turned(crop, *_turns(rng))
         if self.text and rng.random() < self.text:
             crop = draw_text(crop, rng, self.fonts)
-        lr, hr = degrade_patch(crop, self.degradation, rng)
-        return Sample(lr, hr, name)
+        pair = degrade_patch(crop, self.degradation, rng)
+        return Sample(pair.lr, pair.sharp, name)
 
     def _crop(self, rng: np.random.Generator) -> tuple[Byte, str]:
         index = int(rng.choice(self.usable))
@@ -207,13 +208,14 @@ def _check_patch(patch: int) -> None:
 
 
 def _cut(lr: Byte | Packed, hr: Byte | Packed, patch: int, name: str, rng: np.random.Generator) -> Sample:
-    side = patch // SCALE
+    scale = hr.shape[0] // lr.shape[0]
+    side = patch // scale
     top, left = (int(rng.integers(length - side + 1)) for length in lr.shape[:2])
     turns = _turns(rng)
     return Sample(
         _turned(lr[top : top + side, left : left + side], *turns),
-        _turned(hr[SCALE * top : SCALE * top + patch, SCALE * left : SCALE * left + patch], *turns),
-        f"{name} at row {SCALE * top}, column {SCALE * left}",
+        _turned(hr[scale * top : scale * top + patch, scale * left : scale * left + patch], *turns),
+        f"{name} at row {scale * top}, column {scale * left}",
     )
 
 

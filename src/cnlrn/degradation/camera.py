@@ -15,14 +15,15 @@ import numpy.typing as npt
 Float = npt.NDArray[np.float32]
 Poses = npt.NDArray[np.float64]
 
-STEP = 2.0
-"""Largest distance in HR pixels between two instants of a path. Four times finer than an LR pixel pair, so no comb of
-separate copies survives the reduction by 4."""
+STEP = 0.5
+"""Largest distance between two instants of a straight path, in pixels of the blurry picture: no comb of separate copies
+shows."""
 
 
-def instants(extent: float) -> int:
-    """How many instants an exposure of this blur extent (HR px) needs: odd, so that the middle one is mid-exposure."""
-    return 1 if extent <= 0 else 2 * int(np.ceil(extent / STEP / 2)) + 1
+def instants(extent: float, scale: int) -> int:
+    """How many instants an exposure needs, for blur of this extent in HR pixels in a picture that is then reduced by
+    `scale`: odd, so that the middle one is mid-exposure."""
+    return 1 if extent <= 0 else 2 * int(np.ceil(extent / scale / STEP / 2)) + 1
 
 
 def hand_motion(rng: np.random.Generator, count: int) -> Poses:

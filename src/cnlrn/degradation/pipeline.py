@@ -3,9 +3,9 @@
 The same three give the same bytes at any number of threads. On another kind of processor all random choices are the
 same and a few values in 100,000 may differ by 1, where OpenCV warps by other instructions.
 
-The order is that of a camera: motion and optics in linear light, the camera response, the reduction by 4 with the
-paper's bicubic on picture values (as the REDS data were made), noise, 8 bits, JPEG. What is drawn at random is drawn
-from the recipe's ranges only.
+The order is that of a camera: motion and optics in linear light, clipping, the camera response, for an LR picture the
+reduction by 4 with the paper's bicubic on picture values (as the REDS data were made), noise, 8 bits, JPEG. What is
+drawn at random is drawn from the ranges of the recipe only.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ _HALO = 8
 
 @dataclass(frozen=True)
 class Recipe:
-    """How pictures become blurry and small, as plain data.
+    """How pictures become blurry, and small if `scale` is 4, as plain data.
 
     `extents` is the mix of motion-blur extents: (share, least, most) in HR pixels, shares summing to 1. The other
     shares are probabilities a picture. Radii and sigmas are in HR pixels, noise in linear light, quality in JPEG's 1
@@ -51,6 +51,18 @@ class Recipe:
     read_noise: tuple[float, float] = (0.0, 0.0)
     jpeg_share: float = 0.0
     jpeg_quality: tuple[int, int] = (60, 95)
+    scale: Literal[1, 4] = 4
+    """By how much pictures are reduced; 1 leaves photos at their own size."""
+    mosaic: bool = False
+    """Whether noise is that of a sensor whose pixels see one colour each."""
+    lights_share: float = 0.0
+    """Of pictures that are made darker but for their lights, which are beyond white: so shaken lights leave trails."""
+    lights_exposure: tuple[float, float] = (0.3, 1.0)
+    lights_factor: tuple[float, float] = (1.3, 20.0)
+    jpeg_full_chroma_share: float = 0.0
+    """Of JPEG files that keep all chroma samples."""
+    jpeg_twice_share: float = 0.0
+    """Of JPEG files that are decoded and encoded once more."""
 
     @property
     def margin(self) -> int:
@@ -83,12 +95,34 @@ RECIPES = {
         jpeg_share=0.25,
         jpeg_quality=(30, 95),
     ),
+    "own": Recipe(
+        name="own",
+        extents=((0.35, 0, 0), (0.2, 1, 8), (0.25, 8, 24), (0.2, 24, 64)),
+        aligned="centroid",
+        uniform_share=0.1,
+        foreground_share=0.12,
+        defocus_share=0.22,
+        defocus_radius=(1.0, 12.0),
+        gaussian_share=0.15,
+        gaussian_sigma=(0.5, 4.0),
+        noise_share=0.5,
+        photon_noise=(0.0, 1.5e-3),
+        read_noise=(0.0, 6e-3),
+        jpeg_share=0.7,
+        jpeg_quality=(60, 97),
+        scale=1,
+        mosaic=True,
+        lights_share=0.3,
+        jpeg_full_chroma_share=0.25,
+        jpeg_twice_share=0.1,
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A blurry LR picture and its sharp original, both uint8 HWC RGB; `sharp` is exactly 4 times as wide and high."""
+    """A blurry picture and the sharp one, both uint8 HWC RGB; `sharp` is exactly 4 times as wide and high as an LR
+    picture, and of the same size where the recipe's scale is 1."""
 
     lr: Byte
     sharp: Byte
@@ -104,64 +138,74 @@ def recipe(name: str) -> Recipe:
 def degrade(sharp: Byte, recipe: Recipe, seed: int) -> Pair:
     """Degrade a whole picture (uint8 HWC RGB, at least 4x4).
 
-    The picture is first cropped to multiples of 4. Source:
-    the construction of REDS (Nah et al., CVPRW 2019), on which the paper trains.
+    The picture is first cropped to multiples of the recipe's scale. Source: the construction of REDS (Nah et al., CVPRW
+    2019), on which the paper trains.
     """
-    height, width = (side - side % SCALE for side in sharp.shape[:2])
+    height, width = (side - side % recipe.scale for side in sharp.shape[:2])
     if not height or not width:
         raise CnlrnError(
             f"a picture of {sharp.shape[1]}x{sharp.shape[0]} is too small to reduce by 4; give at least 4x4"
         )
-    sharp = np.ascontiguousarray(sharp[:height, :width])
     margin = recipe.margin
-    padded = np.pad(sharp, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
-    lr = _degrade(padded, (height, width), (0, 0), recipe, np.random.default_rng(seed))
-    return Pair(lr=lr, sharp=sharp)
+    padded = np.pad(sharp[:height, :width], ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
+    return _degrade(padded, (height, width), (0, 0), recipe, np.random.default_rng(seed))
 
 
-def degrade_patch(crop: Byte, recipe: Recipe, rng: np.random.Generator) -> tuple[Byte, Byte]:
+def degrade_patch(crop: Byte, recipe: Recipe, rng: np.random.Generator) -> Pair:
     """Degrade a training crop (uint8 HWC RGB, patch + 2 x `recipe.margin`, the patch a multiple of 4).
 
     The patch is taken to lie anywhere in a camera frame three times its size, so that it sees the blur that a shaken
-    camera gives there. Returns the LR patch and the sharp HR patch (the crop's centre), uint8.
+    camera gives there. The sharp picture is the crop's centre.
     """
     margin = recipe.margin
     height, width = (side - 2 * margin for side in crop.shape[:2])
     frame = (3 * height, 3 * width)
     place = (int(rng.integers(0, 2 * height + 1)), int(rng.integers(0, 2 * width + 1)))
-    lr = _degrade(crop, frame, place, recipe, rng)
-    return lr, np.ascontiguousarray(crop[margin : margin + height, margin : margin + width])
+    return _degrade(crop, frame, place, recipe, rng)
 
 
 def _degrade(
     padded: Byte, frame: tuple[int, int], place: tuple[int, int], recipe: Recipe, rng: np.random.Generator
-) -> Byte:
+) -> Pair:
     """The chain on a picture with `recipe.margin` around it, whose inner corner lies at `place` (row, column) of the
     camera `frame` (height, width)."""
     cv2.ipp.setUseIPP(False)  # which only some processors have, and which warps otherwise; a setting of this thread
     response: Literal["gamma", "srgb"] = "gamma" if rng.random() < 0.5 else "srgb"
-    blurry = _blur(padded, frame, place, recipe, rng, response)
-    halo = _HALO // SCALE
-    small = bicubic(blurry, 1 / SCALE)[halo:-halo, halo:-halo]
+    light: Float | None = None
+    sharp = _trimmed(padded, recipe.margin)
+    if recipe.lights_share and rng.random() < recipe.lights_share:
+        exposure = rng.uniform(*recipe.lights_exposure)
+        factor = np.exp(rng.uniform(*np.log(recipe.lights_factor)))
+        light = sensor.beyond_white(sensor.to_light(padded, response), exposure, factor)
+        sharp = sensor.to_bytes(sensor.from_light(_trimmed(light, recipe.margin), response))
+    picture = _blur(padded, light, frame, place, recipe, rng, response)
+    if recipe.scale > 1:
+        picture = bicubic(picture, 1 / recipe.scale)
+    picture = _trimmed(picture, _HALO // recipe.scale)
     if rng.random() < recipe.noise_share:
         photon, read = rng.uniform(*recipe.photon_noise), rng.uniform(*recipe.read_noise)
-        small = sensor.add_noise(small, photon, read, rng, response)
-    picture = sensor.to_bytes(small)
+        picture = sensor.add_noise(picture, photon, read, rng, response, recipe.mosaic)
+    blurry = sensor.to_bytes(picture)
     if rng.random() < recipe.jpeg_share:
         low, high = recipe.jpeg_quality
-        picture = sensor.jpeg(picture, int(rng.integers(low, high + 1)))
-    return picture
+        for _ in range(2 if recipe.jpeg_twice_share and rng.random() < recipe.jpeg_twice_share else 1):
+            quality = int(rng.integers(low, high + 1))
+            full_chroma = bool(recipe.jpeg_full_chroma_share) and rng.random() < recipe.jpeg_full_chroma_share
+            blurry = sensor.jpeg(blurry, quality, full_chroma)
+    return Pair(np.ascontiguousarray(blurry), np.ascontiguousarray(sharp))
 
 
 def _blur(
     padded: Byte,
+    light: Float | None,
     frame: tuple[int, int],
     place: tuple[int, int],
     recipe: Recipe,
     rng: np.random.Generator,
     response: Literal["gamma", "srgb"],
 ) -> Float:
-    """Motion and optics; picture values in [0, 1] of the patch with _HALO around it."""
+    """Motion and optics; picture values in [0, 1] of the patch with _HALO around it. `light` is that of the scene where
+    it is not simply that of the picture."""
     shares = np.array([share for share, _, _ in recipe.extents])
     _, least, most = recipe.extents[rng.choice(len(shares), p=shares / shares.sum())]
     extent = float(rng.uniform(least, most))
@@ -173,15 +217,15 @@ def _blur(
     if rng.random() < recipe.gaussian_share:
         kernels.append(optics.gaussian_psf(rng.uniform(*recipe.gaussian_sigma)))
     trim = recipe.margin - _HALO
-    if extent <= 0 and not kernels:
+    if extent <= 0 and not kernels and light is None:
         return _trimmed(padded, trim).astype(np.float32) / np.float32(255)
 
-    light = sensor.to_light(padded, response)
+    light = sensor.to_light(padded, response) if light is None else light
     if extent > 0 and uniform:
         path = _motion(recipe, rng, 65)[:, :2]
         kernels.append(optics.trajectory_psf(path, extent))
     elif extent > 0:
-        count = camera.instants(extent)
+        count = camera.instants(extent, recipe.scale)
         corner = (place[0] - recipe.margin, place[1] - recipe.margin)
         early = 0 if kernels else trim  # what no kernel reads need not be exposed
         size = (light.shape[0] - 2 * early, light.shape[1] - 2 * early)

@@ -22,6 +22,7 @@ from cnlrn.networks.gfn import GFN, GFN_S, GFNPreset
 from cnlrn.networks.ikc import IKC, IKC_S, IKCPreset
 from cnlrn.networks.lapsrn import LAPSRN_S, LapSRN, LapSRNPreset
 from cnlrn.networks.mprnet import MPRNET_S, MPRNet, MPRNetPreset
+from cnlrn.networks.own import CNLRN_OWN, OwnSizeCNLRN
 from cnlrn.networks.pssnsc import PSSNSC, PSSNSC_S, PSSNSCPreset
 from cnlrn.networks.rcan import RCAN, RCAN_S, RCANPreset
 from cnlrn.networks.rdn import RDN, RDN_S, RDNPreset
@@ -41,6 +42,7 @@ _NETWORKS: dict[str, tuple[DataclassInstance, Callable[[Any], RestorationNetwork
     "cnlrn-deblur": (CNLRNPreset(), DeblurringPretraining),
     "cnlrn-s": (CNLRN_S, CompactCNLRN),
     "cnlrn-xs": (CNLRN_XS, CompactCNLRN),
+    "cnlrn-own": (CNLRN_OWN, OwnSizeCNLRN),  # photos at their own size
     # super-resolution; -s are compact, as expensive as cnlrn-s
     "srcnn": (SRCNNPreset(), SRCNN),
     "srcnn-s": (SRCNN_S, SRCNN),

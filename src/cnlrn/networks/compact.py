@@ -159,21 +159,26 @@ class Survey(nn.Module):
 class Tuning(nn.Module):
     """A survey to gains and offsets of residual blocks (feature-wise modulation, Perez et al., FiLM, AAAI 2018)."""
 
-    def __init__(self, survey_width: int, blocks: int, width: int) -> None:
-        """`blocks` of `width` channels. It begins with gains of 1 and offsets of 0."""
+    def __init__(self, survey_width: int, blocks: int, width: int, surveys: int = 1) -> None:
+        """`blocks` of `width` channels, tuned by so many `surveys`. It begins with gains of 1 and offsets of 0."""
         super().__init__()
         self.shape = (blocks, 2, width, 1, 1)
-        self.inner = nn.Linear(2 * survey_width, survey_width)
+        self.surveys = surveys
+        self.inner = nn.Linear(surveys * 2 * survey_width, survey_width)
         self.outer = nn.Linear(survey_width, 2 * blocks * width)
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
     def forward(self, survey: Tensor) -> tuple[Tensor, ...]:
-        """(n, 2 survey_width + 1) to one (n, 2, width, 1, 1) for each block: gain less 1, and offset."""
+        """Surveys, (n, 2 survey_width + 1) of each, side by side, to one (n, 2, width, 1, 1) for each block: gain less
+        1, and offset."""
         channels = self.inner.out_features
-        weighted, plain, energy = survey[:, :channels], survey[:, channels:-1], survey[:, -1:]
-        means = torch.log1p(8 * torch.cat([weighted / (energy + 1e-6), plain], 1))
-        tuning: Tensor = self.outer(F.relu(self.inner(means)))
+        means = []
+        for one in survey.chunk(self.surveys, 1):
+            weighted, plain, energy = one[:, :channels], one[:, channels:-1], one[:, -1:]
+            means += [weighted / (energy + 1e-6), plain]
+        told = torch.log1p(8 * torch.cat(means, 1))
+        tuning: Tensor = self.outer(F.relu(self.inner(told)))
         return tuning.reshape(-1, *self.shape).unbind(1)
 
 
@@ -193,9 +198,11 @@ class DeblurringModule(nn.Module):
         self.decoder = nn.Sequential(*(ResBlock(half) for _ in range(preset.half_blocks)))
         self.up1 = nn.Conv2d(half, 4 * full, 1)
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """(n, 3, h, w) to (n, width, h, w), h and w multiples of 4."""
-        full = F.relu(self.head(lr))
+    def forward(self, lr: Tensor, entering: Tensor | None = None) -> Tensor:
+        """(n, 3, h, w) to (n, width, h, w), h and w multiples of 4; `entering` are features (n, width, h, w) from
+        elsewhere that join the first ones."""
+        first = self.head(lr)
+        full = F.relu(first if entering is None else first + entering)
         half = self.encoder(F.relu(self.down1(full)))
         quarter = self.body(F.relu(self.down2(half)))
         half = self.decoder(half + F.pixel_shuffle(self.up2(quarter), 2))
@@ -280,17 +287,23 @@ class CompactCNLRN(RestorationNetwork):
     def _steady(self, lr: Tensor, difference: Tensor, scale: int) -> Tensor:
         """LR less what `difference` would add to the light around each pixel, so that colours cannot drift.
 
-        `difference` is (n, 3k, scale*h, scale*w), k samples of a colour side by side. Taken out of each cell of the
-        grid of `multiple` LR pixels are its mean, and what the contrast that it adds would add to the light there: that
-        contrast is a variance of means over 2x2 LR pixels, as an exposure loses no finer one that LR would show.
-        Between the cells' centres both are interpolated linearly, which keeps their sum.
+        `difference` is (n, 3k, scale*h, scale*w), k samples of a colour side by side. The contrast that it adds is a
+        variance of means over 2x2 LR pixels, as an exposure loses no finer one that LR would show.
         """
-        cell = self.multiple // 2
-        given, added = _means(lr, 2), _means(difference, 2 * scale)
-        level, rise = _means(given, cell), _means(added, cell)
-        variance = _means(added * (2 * given + added), cell) - rise * (2 * level + rise)
-        excess = rise + _DARKENING * variance * level / (level**2 + variance.abs() + 1e-4)  # bounded in the dark
+        excess = excess_light(_means(lr, 2), _means(difference, 2 * scale), self.multiple // 2)
         return lr - F.interpolate(excess, scale_factor=float(self.multiple), mode="bilinear", align_corners=False)
+
+
+def excess_light(given: Tensor, added: Tensor, cell: int) -> Tensor:
+    """By how much values `given` (n, 3, h, w) have to fall in each cell of `cell` x `cell`, so that with `added` (as
+    large) the light there stays: (n, 3, h/cell, w/cell).
+
+    That is the mean of `added`, and what the contrast that it adds would add to the light. Interpolated linearly
+    between the cells' centres both keep their sum.
+    """
+    level, rise = _means(given, cell), _means(added, cell)
+    variance = _means(added * (2 * given + added), cell) - rise * (2 * level + rise)
+    return rise + _DARKENING * variance * level / (level**2 + variance.abs() + 1e-4)  # bounded in the dark
 
 
 def _means(x: Tensor, cell: int) -> Tensor:
@@ -300,11 +313,16 @@ def _means(x: Tensor, cell: int) -> Tensor:
     return rows.reshape(n, 3, channels // 3, height // cell, cell, width // cell).mean((2, 4))
 
 
-def _reach(preset: CompactPreset) -> int:
-    """How many LR pixels away a pixel of the output can look, at most, however it lies on the grids."""
+def reach_of_features(preset: CompactPreset) -> int:
+    """How many LR pixels away a feature at LR can look, at most, however it lies on the grids."""
     encoder_decoder = 1 + 2 * (1 + 4 * preset.half_blocks) + 4 * 2 * preset.quarter_blocks + 3
     deblurring = 1 + (encoder_decoder if preset.deblurring else 0)
     group = preset.patch * preset.window - 1 + 2 * preset.group_blocks
+    return deblurring + preset.groups * group
+
+
+def _reach(preset: CompactPreset) -> int:
+    """How many LR pixels away a pixel of the output can look, at most, however it lies on the grids."""
     upsampling = 1 + (preset.up_blocks + 1 if preset.progressive else 0)
     steadying = preset.patch * preset.window * 3 // 2
-    return deblurring + preset.groups * group + upsampling + steadying
+    return reach_of_features(preset) + upsampling + steadying

@@ -3,6 +3,8 @@
 All compute in float32 whatever the type of their inputs: small differences do not survive in bfloat16's 8 bits.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -66,6 +68,23 @@ def edge_loss(out: Tensor, gt: Tensor) -> Tensor:
     return _charbonnier(difference - _smoothed(halved))
 
 
+def psnr_loss(out: Tensor, gt: Tensor) -> Tensor:
+    """10 log10(1 + MSE / (1/255)^2), the mean over samples: PSNR in dB, from that of an error of 1 down (HINet, Chen et
+    al., CVPRW 2021, sec. 3.2, trains on PSNR itself).
+
+    A sample that is nearly right counts as much as one that is far from it, so what is sharp is left alone.
+
+    Args:
+        out: (n, c, h, w), any float type.
+        gt: what `out` should be; same shape.
+
+    Returns:
+        A float32 scalar.
+    """
+    squares = (out.float() - gt.float()).square().mean((1, 2, 3))
+    return (10 / math.log(10)) * torch.log1p(squares * 255**2).mean()
+
+
 def restoration_loss(
     out: Tensor,
     gt: Tensor,
@@ -75,8 +94,9 @@ def restoration_loss(
     charbonnier: float = 0.0,
     gradient: float = GRADIENT_WEIGHT,
     edge: float = 0.0,
+    psnr: float = 0.0,
 ) -> Tensor:
-    """The sum of mean|out - gt|, mean (out - gt)^2, the Charbonnier, the gradient and the edge loss, each weighted.
+    """The sum of mean|out - gt|, mean (out - gt)^2, the Charbonnier, gradient, edge and PSNR loss, each weighted.
 
     As it stands by default it is the paper's loss for end-to-end training; with `gradient` 0 that of its first stage.
 
@@ -88,6 +108,7 @@ def restoration_loss(
         charbonnier: of `charbonnier_loss`.
         gradient: of `gradient_loss`.
         edge: of `edge_loss`.
+        psnr: of `psnr_loss`.
 
     Returns:
         A float32 scalar.
@@ -98,6 +119,7 @@ def restoration_loss(
         (squared, F.mse_loss),
         (charbonnier, charbonnier_loss),
         (edge, edge_loss),
+        (psnr, psnr_loss),
     )
     loss = torch.zeros((), device=out.device)
     for weight, term in terms:

@@ -288,7 +288,7 @@ class Training(pl.LightningModule):
         """Leave clipped gradients of the loss on a batch of bytes; CnlrnError where it is too small to normalise."""
         lr, hr = _floats(lr), _floats(hr)
         self._optimizer().zero_grad()
-        targets = {scale: reduced(hr, scale) for scale in self.weights}
+        targets = {scale: reduced(hr, scale * lr.shape[-1]) for scale in self.weights}
         outputs: dict[int, list[Tensor]] = {}
         if self.recipe.stage:
             loss = stage_loss(self.network, self.recipe.stage, hr)
@@ -328,7 +328,7 @@ class Training(pl.LightningModule):
             target = self.network.attainable(lr, targets[scale], scale)
             loss = loss + weight * restoration_loss(restored, target, **self.terms)
             for picture in earlier:
-                target_of_stage = reduced(hr, picture.shape[-1] / lr.shape[-1])
+                target_of_stage = reduced(hr, picture.shape[-1])
                 loss = loss + weight * restoration_loss(picture, target_of_stage, **self.terms)
             if self.perceptual and scale == self.largest:
                 loss = loss + self.perceptual(restored, target)

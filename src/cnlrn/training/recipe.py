@@ -107,6 +107,8 @@ class Loss:
     """Of the L1 of Sobel gradients."""
     edge: Amount = 0.0
     """Of the Charbonnier loss of fine detail."""
+    psnr: Amount = 0.0
+    """Of the missing PSNR in dB, sample by sample."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ def _check(recipe: Recipe) -> None:
     loss, adversarial = recipe.loss, recipe.adversarial
     if recipe.stage and (adversarial or recipe.perceptual):
         raise CnlrnError("stage has a loss of its own; leave out adversarial and perceptual")
-    compared = loss.l1 or loss.squared or loss.charbonnier or loss.gradient or loss.edge
+    compared = loss.l1 or loss.squared or loss.charbonnier or loss.gradient or loss.edge or loss.psnr
     if loss.exits and not any(loss.exits.values()):
         raise CnlrnError("the loss has no exit; give one of loss.exits a weight above 0")
     if not (recipe.perceptual or compared):

@@ -27,9 +27,20 @@ from cnlrn.errors import CnlrnError
 from cnlrn.files import make_folder, replacing
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import load_checkpoint, read_checkpoint
+from cnlrn.networks.own import OwnSizeCNLRN
 from cnlrn.training.module import CHECKPOINT, Training, read_state
 from cnlrn.training.progress import ProgressBar
-from cnlrn.training.recipe import PackedData, PairsData, PreparedData, Recipe, RedsData, SetData, plain
+from cnlrn.training.recipe import (
+    Data,
+    PackedData,
+    PairsData,
+    PreparedData,
+    Recipe,
+    RedsData,
+    SetData,
+    SharpData,
+    plain,
+)
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +76,13 @@ def prepare(recipe: Recipe, out: Path, minutes: float = math.inf) -> Training:
     network = networks.build(recipe.network, recipe.preset)
     for scale in recipe.loss.exits:
         network.check_scale(scale)
-    multiple = SCALE * network.multiple
+    reduction = _reduction(recipe.data)
+    largest = max(recipe.loss.exits or network.scales)
+    if largest > reduction:
+        raise CnlrnError(
+            f"the data are pairs of one size, so there is no target for x{largest}; name smaller loss.exits"
+        )
+    multiple = reduction * network.multiple
     if recipe.data.patch % multiple:
         raise CnlrnError(
             f"data.patch is {recipe.data.patch}; {recipe.network} needs a multiple of {multiple} HR pixels"
@@ -137,6 +154,11 @@ def source(recipe: Recipe) -> Source:
     return sharp
 
 
+def _reduction(data: Data) -> int:
+    """How many times as wide and high the sharp pictures are as the blurry ones."""
+    return degradation_recipe(data.degradation).scale if isinstance(data, SharpData) else SCALE
+
+
 def precision(choice: Literal["auto", "bf16", "float32"]) -> Literal["bf16-mixed", "32-true"]:
     """Lightning's name of the precision; auto is bf16 where CUDA, or AVX512-BF16 or AMX of the CPU, multiply it."""
     if choice == "auto":
@@ -148,12 +170,16 @@ def precision(choice: Literal["auto", "bf16", "float32"]) -> Literal["bf16-mixed
 
 
 def initialise(network: RestorationNetwork, weights: Path) -> None:
-    """Load weights of the whole network, or, where the file holds only a deblurring module, of that module.
+    """Load weights of the whole network, or, where the file holds only a deblurring module, of that module; into
+    `cnlrn-own` also those of a compact cascade.
 
     CnlrnError where they fit neither.
     """
     state = read_checkpoint(weights)
     own = network.state_dict()
+    if isinstance(network, OwnSizeCNLRN) and "exit4.weight" in state:
+        network.begin_with(state)
+        return
     prefix = f"{network.deblurring}."
     names = [name for name in own if name.startswith(prefix)]
     if len(names) in (0, len(own)) or not all(name.startswith(prefix) for name in state):

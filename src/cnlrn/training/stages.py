@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnlrn.degradation import SCALE
 from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.ikc import IKC, KERNEL, WIDTHS
@@ -60,5 +61,5 @@ def blurred(network: IKC, hr: Tensor) -> tuple[Tensor, Tensor]:
         padded = padded.reshape(1, n * channels, *padded.shape[2:])
         each = kernels[:, None, None].expand(-1, channels, -1, -1, -1).reshape(n * channels, 1, KERNEL, KERNEL)
         soft = F.conv2d(padded, each, groups=n * channels).reshape(hr.shape)
-        lr = (reduced(soft, 1).clamp(0, 1) * 255).round() / 255
+        lr = (reduced(soft, soft.shape[-1] // SCALE).clamp(0, 1) * 255).round() / 255
         return lr, network.encode(kernels)

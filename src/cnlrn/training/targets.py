@@ -5,20 +5,17 @@ import functools
 import torch
 from torch import Tensor
 
-from cnlrn.degradation import SCALE
 from cnlrn.degradation.resize import matrix
 
 
-def reduced(hr: Tensor, scale: float) -> Tensor:
-    """The target of a result `scale` times LR's size: `hr` (n, c, h, w) reduced to scale/4 by the protocol's bicubic.
+def reduced(hr: Tensor, width: int) -> Tensor:
+    """The target of a result `width` pixels wide: `hr` (n, c, h, w) reduced by the protocol's bicubic, or `hr` itself.
 
-    Height and width times scale/4 are whole numbers. Equal to `degradation.resize.bicubic`, as two matrix products on
-    the whole batch; at x4 it is `hr` itself.
+    Equal to `degradation.resize.bicubic`, as two matrix products on the whole batch.
     """
-    if scale == SCALE:
+    if width == hr.shape[-1]:
         return hr
-    height, width = hr.shape[-2:]
-    rows, columns = (_matrix(n, round(n * scale / SCALE), hr.device) for n in (height, width))
+    rows, columns = (_matrix(n, n * width // hr.shape[-1], hr.device) for n in hr.shape[-2:])
     with torch.autocast(hr.device.type, enabled=False):
         return rows @ (hr @ columns.T)
 

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from cnlrn import networks
+from cnlrn.degradation.resize import bicubic
+from cnlrn.errors import CnlrnError
+from cnlrn.networks.checkpoints import save_weights
+from cnlrn.networks.own import Halved, OwnSizeCNLRN, OwnSizePreset
+from cnlrn.training.run import initialise
+
+TINY = OwnSizePreset(
+    width=8,
+    half_width=8,
+    quarter_width=16,
+    quarter_blocks=1,
+    group_blocks=1,
+    attention_width=8,
+    rich_width=4,
+    joining_width=8,
+    joining_blocks=1,
+    survey_width=8,
+)
+
+
+@pytest.fixture
+def tiny() -> OwnSizeCNLRN:
+    torch.manual_seed(0)
+    return OwnSizeCNLRN(TINY).eval()
+
+
+def test_the_preset_stays_within_its_budget():
+    net = networks.build("cnlrn-own")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(1, 3, 256, 256))
+    assert counter.get_total_flops() / 2 / 256**2 <= 40_000
+    assert sum(p.numel() for p in net.parameters()) <= 2_000_000
+
+
+def test_halving_is_the_protocols_bicubic_but_for_the_borders():
+    picture = np.random.default_rng(0).random((32, 48, 3)).astype(np.float32)
+    with torch.no_grad():
+        halved = Halved()(torch.from_numpy(picture).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(halved[2:-2, 2:-2], bicubic(picture, 0.5)[2:-2, 2:-2], atol=1e-6)
+
+
+def test_without_its_exit_the_photo_stays_as_it_is(tiny):
+    torch.nn.init.zeros_(tiny.exit.weight)
+    with torch.no_grad():
+        tiny.exit.bias.copy_(torch.tensor([0.0] * 12 + [-100.0] * 12))
+        photo = torch.rand(1, 3, 128, 256)
+        torch.testing.assert_close(tiny(photo), photo, atol=1e-6, rtol=0)
+
+
+def test_light_cannot_drift_whatever_the_weights(tiny):
+    torch.nn.init.constant_(tiny.exit.bias, 0.5)
+    photo = F.interpolate(0.3 + 0.4 * torch.rand(1, 3, 8, 8), scale_factor=32.0, mode="bilinear")
+    with torch.no_grad():
+        restored = tiny(photo)
+    torch.testing.assert_close(restored.pow(2.2).mean((2, 3)), photo.pow(2.2).mean((2, 3)), atol=5e-3, rtol=0)
+
+
+def test_trails_of_clipped_lights_may_become_darker(tiny):
+    photo = torch.full((1, 3, 256, 256), 0.2)
+    photo[..., 96:160, 96:160] = 1.0
+    target = torch.full_like(photo, 0.2)
+    target[..., 120:136, 120:136] = 1.0
+    asked = tiny.attainable(photo, target, 1)
+    assert (asked - target).abs().mean() < 0.2 * (photo - target).abs().mean()
+
+
+def test_blur_anywhere_in_the_photo_changes_the_result_everywhere(tiny):
+    for tuning in (tiny.coarse_tuning, tiny.fine_tuning, tiny.joining_tuning):
+        torch.nn.init.normal_(tuning.outer.weight, std=0.1)
+    photo = torch.rand(1, 3, 128, 128)
+    blurry = F.avg_pool2d(photo, 9, stride=1, padding=4)
+    with torch.no_grad():
+        told = [tiny(photo, survey=tiny.survey(whole)) for whole in (photo, blurry)]
+    assert not torch.allclose(*told, atol=1e-4)
+
+
+def test_it_begins_with_the_weights_of_a_compact_cascade(tmp_path: Path):
+    torch.manual_seed(0)
+    cascade, own = networks.build("cnlrn-s"), networks.build("cnlrn-own")
+    torch.nn.init.normal_(cascade.tuning.outer.weight, std=0.1)
+    save_weights(cascade, tmp_path / "cascade.safetensors", half=False)
+    initialise(own, tmp_path / "cascade.safetensors")
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        survey = cascade.survey(picture)
+        tuning = iter(cascade.tuning(survey))
+        expected = cascade.body[0](cascade.deblur(picture), tuning)
+        others = [torch.rand_like(survey) for _ in range(2)]
+        told = torch.cat([others[0], survey, others[1]], 1)
+        torch.testing.assert_close(own.fine(picture, iter(own.fine_tuning(told))), expected)
+        told = torch.cat([*others, survey], 1)
+        torch.testing.assert_close(own.coarse(picture, iter(own.coarse_tuning(told))), expected)
+
+
+def test_a_cascade_of_other_widths_is_refused(tmp_path: Path):
+    save_weights(networks.build("cnlrn-xs"), tmp_path / "cascade.safetensors", half=False)
+    with pytest.raises(CnlrnError, match="do not fit"):
+        initialise(networks.build("cnlrn-own"), tmp_path / "cascade.safetensors")
