@@ -105,3 +105,62 @@ def test_a_cascade_of_other_widths_is_refused(tmp_path: Path):
     save_weights(networks.build("cnlrn-xs"), tmp_path / "cascade.safetensors", half=False)
     with pytest.raises(CnlrnError, match="do not fit"):
         initialise(networks.build("cnlrn-own"), tmp_path / "cascade.safetensors")
+
+
+@pytest.mark.parametrize("name", ["coarse", "fine", "finish"])
+def test_nothing_beyond_a_context_reaches_what_is_made_and_something_within_does(name: str) -> None:
+    torch.manual_seed(0)
+    net = networks.build("cnlrn-own", {"group_blocks": 2, "quarter_blocks": 1})
+    for parameter in (*net.from_coarse.parameters(), *net.detail.parameters()):
+        torch.nn.init.normal_(parameter, std=0.1)
+    cell = net.cell
+    context = {"coarse": net.coarse_to_fine[0].context, "fine": net.coarse_to_fine[1].context, "finish": net.context}[
+        name
+    ]
+    side = -(-(2 * context + cell) // net.multiple) * net.multiple
+    photo = torch.rand(1, 3, side, side, requires_grad=True)
+    with torch.no_grad():
+        survey = net.survey(photo)
+        features = [
+            torch.rand(1, one.channels, side // one.reduction, side // one.reduction) for one in net.coarse_to_fine
+        ]
+    if name == "finish":
+        made, reduction = net(photo, 1, survey, features[1].requires_grad_()), 1
+    else:
+        index = ("coarse", "fine").index(name)
+        made, reduction = (
+            net.level(index, photo, survey, features[0] if index else None),
+            net.coarse_to_fine[index].reduction,
+        )
+    inner = slice(context // reduction, (context + cell) // reduction)
+    made[..., inner, inner].abs().sum().backward()
+    seen = photo.grad.abs().sum((0, 1)).nonzero()
+    assert seen.min() > 0 or context == side
+    assert seen.min() < 3 * cell
+
+
+def test_a_tile_on_the_grid_with_its_contexts_equals_the_whole(tiny):
+    for parameter in (*tiny.from_coarse.parameters(), *tiny.detail.parameters()):
+        torch.nn.init.normal_(parameter, std=0.1)
+    photo = torch.rand(1, 3, 128, 1024)
+    with torch.no_grad():
+        survey = tiny.survey(photo)
+        before, features = None, []
+        for index, level in enumerate(tiny.coarse_to_fine):
+            before = tiny.level(index, photo, survey, before)
+            features.append(before)
+            assert before.shape == (1, level.channels, 128 // level.reduction, 1024 // level.reduction)
+        whole = tiny(photo)
+        torch.testing.assert_close(tiny(photo, 1, survey, before), whole)
+        start, stop = 512, 640
+        for index, (level, made) in enumerate(zip(tiny.coarse_to_fine, features, strict=True)):
+            outer = slice(max(0, start - level.context), min(1024, stop + level.context))
+            given = features[0][..., outer.start // 8 : outer.stop // 8] if index else None
+            part = tiny.level(index, photo[..., outer], survey, given)
+            inner = slice((start - outer.start) // level.reduction, (stop - outer.start) // level.reduction)
+            expected = made[..., start // level.reduction : stop // level.reduction]
+            torch.testing.assert_close(part[..., inner], expected, atol=1e-5, rtol=1e-4)
+        outer = slice(start - tiny.context, stop + tiny.context)
+        part = tiny(photo[..., outer], 1, survey, features[1][..., outer.start // 4 : outer.stop // 4])
+        inner = slice(start - outer.start, stop - outer.start)
+        torch.testing.assert_close(part[..., inner], whole[..., start:stop], atol=1e-5, rtol=1e-4)

@@ -5,12 +5,25 @@ gray pictures are dealt with here, once. Reading files, tiles and self-ensemble 
 """
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnlrn.errors import CnlrnError
+
+
+class LevelOfDetail(NamedTuple):
+    """One level of a network that works coarse to fine: its features are made of the whole picture before the next's.
+
+    `reduction`: how many pixels of the picture a feature is wide and high. `channels`: of a feature. `context`: pixels
+    of the picture around a tile after which the tile's features equal those of the whole.
+    """
+
+    reduction: int
+    channels: int
+    context: int
 
 
 class RestorationNetwork(nn.Module):
@@ -21,6 +34,8 @@ class RestorationNetwork(nn.Module):
         multiple: height and width of the LR picture must be multiples of this many pixels.
         context: LR pixels around a tile after which the tile's result equals that of the whole picture;
             None when the network looks at the whole picture.
+        coarse_to_fine: levels that are made of the whole picture beforehand, each from the one before; `context` is
+            then that of what is left to do.
         deblurring: name of the attribute that holds a deblurring module, which training may treat apart; None when the
             network has no such part.
     """
@@ -28,6 +43,7 @@ class RestorationNetwork(nn.Module):
     scales: tuple[int, ...]
     multiple: int
     context: int | None
+    coarse_to_fine: tuple[LevelOfDetail, ...] = ()
     deblurring: str | None = None
 
     def forward(self, lr: Tensor, scale: int = 4) -> Tensor:
@@ -62,6 +78,14 @@ class RestorationNetwork(nn.Module):
         `exits`, and makes them of `lr` itself if they are not given. None where it needs nothing.
         """
         return None
+
+    def level(self, index: int, lr: Tensor, survey: Tensor | None, before: Tensor | None) -> Tensor:
+        """The features of level `index` of a part `lr` (n, 3, h, w): (n, channels, h/reduction, w/reduction).
+
+        `survey` is that of the whole picture, and `before` are the features of the level before, None for the first. A
+        subclass with levels takes the last level's features as `features` in `forward` and `exits`.
+        """
+        raise NotImplementedError
 
     def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """What training should ask of the exit `scale` for `lr` in place of `target` (n, 3, scale*h, scale*w).

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cnlrn.degradation.resize import matrix
 from cnlrn.errors import CnlrnError
-from cnlrn.networks.base import RestorationNetwork
+from cnlrn.networks.base import LevelOfDetail, RestorationNetwork
 from cnlrn.networks.blocks import Bicubic, conv3
 from cnlrn.networks.compact import (
     CompactPreset,
@@ -28,6 +28,7 @@ from cnlrn.networks.compact import (
     Survey,
     Tuning,
     excess_light,
+    reach_of_features,
 )
 
 _FINE, _COARSE = 4, 8
@@ -125,10 +126,16 @@ class OwnSizeCNLRN(RestorationNetwork):
         super().__init__()
         level = preset.level
         self.multiple = _COARSE * level.patch * level.window
-        self.context = None
+        self.cell = self.multiple // 2
+        reach, grid, width = reach_of_features(level), level.patch * level.window, preset.width
+        self.coarse_to_fine = tuple(
+            LevelOfDetail(size, width, _rounded(size * reach + 4 * (size - 1) + beyond, size * grid))
+            for size, beyond in ((_COARSE, 0), (_FINE, _COARSE))
+        )
+        self.context = _rounded(_FINE + 2 * (4 + 2 * preset.joining_blocks) + self.cell * 3 // 2, self.cell)
         self.halved = Halved()
         self.surveyors = nn.ModuleList(Survey(preset.survey_width) for _ in range(3))
-        blocks, width, joining = preset.group_blocks, preset.width, preset.joining_width
+        blocks, joining = preset.group_blocks, preset.joining_width
         self.coarse_tuning = Tuning(preset.survey_width, blocks, width, surveys=3)
         self.fine_tuning = Tuning(preset.survey_width, blocks, width, surveys=3)
         self.joining_tuning = Tuning(preset.survey_width, preset.joining_blocks, joining, surveys=3)
@@ -179,50 +186,66 @@ class OwnSizeCNLRN(RestorationNetwork):
             raise CnlrnError(f"these weights of a cascade do not fit this preset: {unfit[0]} has another shape")
         self.load_state_dict(taken, strict=False)
 
-    def forward(self, lr: Tensor, scale: int = 1, survey: Tensor | None = None) -> Tensor:
-        """See `RestorationNetwork.forward`; `survey` is that of the whole photo, `lr` itself if None."""
+    def forward(
+        self, lr: Tensor, scale: int = 1, survey: Tensor | None = None, features: Tensor | None = None
+    ) -> Tensor:
+        """See `RestorationNetwork.forward`; `survey` and the fine level's `features` are those of the whole photo, made
+        of `lr` itself if None."""
         self.check_scale(scale)
-        half = self.halved(lr)
-        quarter = self.halved(half)
-        eighth = self.halved(quarter)
-        survey = self._survey(half, quarter, eighth) if survey is None else survey
-        coarse = self.coarse(eighth, iter(self.coarse_tuning(survey)))
-        entering = F.pixel_shuffle(self.from_coarse(coarse), 2) + self.detail(F.pixel_unshuffle(lr, _FINE))
-        fine = self.fine(quarter, iter(self.fine_tuning(survey)), entering)
-        return self._finished(lr, quarter, fine, survey)
+        survey = self.survey(lr) if survey is None else survey
+        if features is None:
+            features = self.level(1, lr, survey, self.level(0, lr, survey, None))
+        photo = F.pixel_unshuffle(lr, 2)
+        rich = F.pixel_shuffle(F.relu(self.upsample(features)), 2)
+        drawn = F.pixel_unshuffle(self.enlarged(self._reduced(lr)[1]), 2) + self.sketch(rich) - photo
+        joined = self.joined(torch.cat([rich, drawn, photo], 1))
+        for block, tuning in zip(self.joining, self.joining_tuning(survey), strict=True):
+            joined = block(joined, tuning)
+        change, share = self.exit(joined).chunk(2, 1)
+        (gate,) = self.gate(survey)
+        difference = torch.sigmoid(2 + gate[:, 0]) * (change + torch.sigmoid(share - 1) * drawn)
+        return self._steadied(lr, F.pixel_shuffle(difference, 2))
+
+    def exits(self, lr: Tensor, survey: Tensor | None = None, features: Tensor | None = None) -> dict[int, Tensor]:
+        """See `RestorationNetwork.exits`."""
+        return {1: self(lr, 1, survey, features)}
 
     def survey(self, lr: Tensor) -> Tensor:
         """See `RestorationNetwork.survey`."""
-        half = self.halved(lr)
-        quarter = self.halved(half)
-        return self._survey(half, quarter, self.halved(quarter))
+        surveys = [surveyor(picture) for surveyor, picture in zip(self.surveyors, self._reduced(lr), strict=True)]
+        return torch.cat(surveys, 1)
+
+    def level(self, index: int, lr: Tensor, survey: Tensor | None, before: Tensor | None) -> Tensor:
+        """See `RestorationNetwork.level`: 0 is the coarse level, 1 the fine one."""
+        assert survey is not None
+        _, quarter, eighth = self._reduced(lr)
+        if before is None:
+            coarse: Tensor = self.coarse(eighth, iter(self.coarse_tuning(survey)))
+            return coarse
+        entering = F.pixel_shuffle(self.from_coarse(before), 2) + self.detail(F.pixel_unshuffle(lr, _FINE))
+        fine: Tensor = self.fine(quarter, iter(self.fine_tuning(survey)), entering)
+        return fine
 
     def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """See `RestorationNetwork.attainable`: `target` with the light of `lr`."""
         return self._steadied(lr, target - lr)
 
-    def _survey(self, *pictures: Tensor) -> Tensor:
-        return torch.cat([surveyor(picture) for surveyor, picture in zip(self.surveyors, pictures, strict=True)], 1)
-
-    def _finished(self, lr: Tensor, quarter: Tensor, fine: Tensor, survey: Tensor) -> Tensor:
-        """What the fine level's features draw, joined with the photo."""
-        photo = F.pixel_unshuffle(lr, 2)
-        rich = F.pixel_shuffle(F.relu(self.upsample(fine)), 2)
-        drawn = F.pixel_unshuffle(self.enlarged(quarter), 2) + self.sketch(rich) - photo
-        features = self.joined(torch.cat([rich, drawn, photo], 1))
-        for block, tuning in zip(self.joining, self.joining_tuning(survey), strict=True):
-            features = block(features, tuning)
-        change, share = self.exit(features).chunk(2, 1)
-        (gate,) = self.gate(survey)
-        difference = torch.sigmoid(2 + gate[:, 0]) * (change + torch.sigmoid(share - 1) * drawn)
-        return self._steadied(lr, F.pixel_shuffle(difference, 2))
+    def _reduced(self, lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The photo at a half, a quarter and an eighth of each side."""
+        half = self.halved(lr)
+        quarter = self.halved(half)
+        return half, quarter, self.halved(quarter)
 
     def _steadied(self, photo: Tensor, difference: Tensor) -> Tensor:
         """The photo with `difference`, less what that would add to the light around each pixel, so that colours cannot
         drift; but where much of a cell is white, the light there was clipped and nobody knows it."""
-        cell = self.multiple // 2
-        excess = excess_light(photo, difference, cell)
+        excess = excess_light(photo, difference, self.cell)
         white = ((photo.amax(1, keepdim=True) - _NEARLY) / (_WHITE - _NEARLY)).clamp(0, 1)
-        known = (1 - F.avg_pool2d(white, cell) / _CLIPPED_SHARE).clamp(0, 1)
-        steady = F.interpolate(excess * known, scale_factor=float(cell), mode="bilinear", align_corners=False)
+        known = (1 - F.avg_pool2d(white, self.cell) / _CLIPPED_SHARE).clamp(0, 1)
+        steady = F.interpolate(excess * known, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
         return photo + difference - steady
+
+
+def _rounded(reach: int, grid: int) -> int:
+    """A context that keeps tiles on a grid."""
+    return -(-reach // grid) * grid
