@@ -243,7 +243,7 @@ def test_a_million_pictures_are_not_listed_before_the_first_is_restored(restorer
 def test_an_interruption_finishes_what_is_being_written_and_leaves_nothing_else(
     folder: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "_IN_MEMORY", 10)  # every result waits in a file beside its target
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 10)  # every result waits in a file beside its target
     monkeypatch.setattr(LazyPicture, "is_large", False)  # while the next is computed
     encoding, write = threading.Event(), pictures.write
 
@@ -268,7 +268,7 @@ def test_an_interruption_finishes_what_is_being_written_and_leaves_nothing_else(
 def test_a_large_result_is_written_before_the_next_is_computed(
     folder: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "_IN_MEMORY", 10)
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 10)
     writing, write = threading.Event(), pictures.write
     beside = []
 

@@ -111,7 +111,7 @@ def restorer(model: Path) -> Restorer:
 @pytest.fixture
 def on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is computed for a file waits on disk, however little it is."""
-    monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
 
 
 def with_engine(model: Path, engine: Repeating, **options: Any) -> Restorer:
@@ -258,7 +258,7 @@ def test_rows_that_wait_on_disk_give_the_same_file(
     photo = save(lr, tmp_path / "photo.tif")
     restorer.restore(photo, **options, output=tmp_path / "memory.tif")
     seen = []
-    monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
     restorer.restore(photo, **options, output=tmp_path / "disk.tif", progress=lambda _: seen.append(names(tmp_path)))
     assert all(any(name.endswith(".rows") for name in existing) for existing in seen)
     assert names(tmp_path) == ["disk.tif", "memory.tif", "photo.tif"]
@@ -274,7 +274,7 @@ def test_the_engine_gives_its_memory_back_before_a_large_result_is_encoded(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
 ) -> None:
     if large:
-        monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+        monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
     engine = Repeating()
     photo = save(noise((40, 40, 3), np.uint8), tmp_path / "photo.png")
     with_engine(model, engine).restore(photo)
@@ -287,7 +287,7 @@ def test_every_format_is_written_from_rows_on_disk(
 ) -> None:
     photo = save(noise((43, 70, 4), np.uint16), tmp_path / "photo.png")
     memory = restorer.restore(photo, 3, output=tmp_path / f"memory.{extension}")
-    monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
     disk = restorer.restore(photo, 3, output=tmp_path / f"disk.{extension}")
     assert disk.read_bytes() == memory.read_bytes()
 

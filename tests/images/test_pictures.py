@@ -16,8 +16,9 @@ from fuzz import rgba_bmp
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from cnlrn import pictures, tiff
+from cnlrn import pictures
 from cnlrn.errors import CnlrnError
+from cnlrn.images.codecs import tiff
 from cnlrn.pictures import Picture, Spool, encode, open_picture, read, write
 
 FORMATS = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "avif"]
@@ -547,7 +548,7 @@ def test_a_damaged_file_with_an_odd_name_does_not_spoil_the_next(tmp_path: Path)
 def test_a_spool_gives_back_its_rows_from_memory_or_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, bands: int, dtype: Any
 ) -> None:
-    monkeypatch.setattr(pictures, "_IN_MEMORY", most)
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", most)
     rows = random((300, 7, bands), dtype)
     with Spool(300, 7, bands, dtype, tmp_path / "picture.png") as spool:
         for top, bottom in ((0, 1), (1, 128), (128, 300)):
@@ -558,7 +559,7 @@ def test_a_spool_gives_back_its_rows_from_memory_or_disk(
 
 
 def test_a_spool_without_a_target_touches_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
     monkeypatch.chdir(tmp_path)
     with Spool(2, 3, 1, np.uint8, None) as spool:
         spool.append(np.ones((2, 3, 1), np.uint8))
@@ -569,7 +570,7 @@ def test_a_spool_without_a_target_touches_no_disk(tmp_path: Path, monkeypatch: p
 def test_a_spool_on_a_full_disk_names_the_target_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
     target = tmp_path / "picture.png"
 
     def spool(rows: int) -> None:
@@ -593,6 +594,6 @@ def test_a_spool_on_a_full_disk_names_the_target_and_leaves_nothing(
 
 
 def test_a_spool_in_a_folder_that_is_gone_names_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
     with pytest.raises(CnlrnError, match=r"cannot write .*picture\.png \(No such file"):
         Spool(2, 2, 1, np.uint8, tmp_path / "gone" / "picture.png")

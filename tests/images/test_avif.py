@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnlrn import avif, pictures
+from cnlrn import pictures
+from cnlrn.images.codecs import avif
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
 
@@ -12,7 +13,7 @@ XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     monkeypatch.setattr(avif, "SMALLEST", 64)
-    monkeypatch.setattr(pictures._Format, "is_large", lambda self, image: True)
+    monkeypatch.setattr("cnlrn.images.writing.Format.is_large", lambda self, image: True)
 
 
 def ramps(height, width, dtype, channels=3):
@@ -51,7 +52,7 @@ def test_another_decoder_sees_the_same_picture_with_alpha_and_metadata():
 
 
 def test_rows_that_wait_on_disk_are_read_from_top_to_bottom(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "_IN_MEMORY", 0)
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
     pixels, target = ramps(200, 150, np.uint8), tmp_path / "out.avif"
     with pictures.Spool(*pixels.shape, np.uint8, target) as spool:
         spool.append(pixels[:90])

@@ -1,0 +1,1 @@
+"""What libvips leaves out of single file formats: one module each."""
