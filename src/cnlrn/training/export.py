@@ -29,15 +29,18 @@ TOLERANCE = 1e-4
 
 
 class _Exits(nn.Module):
-    """All exits as a tuple, in the order of `scales`, and the survey, if the network makes one, behind them."""
+    """All exits as a tuple, in the order of `scales`, and behind them what is made of the whole picture beforehand: the
+    levels, coarse to fine, and the survey, if the network makes one."""
 
     def __init__(self, network: RestorationNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, lr: Tensor, *survey: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.network.exits(lr, *survey)
-        return (*(outputs[scale] for scale in self.network.scales), *_survey(self.network, lr))
+    def forward(self, lr: Tensor, *told: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network.exits(lr, *told[:1], *told[-1:] if self.network.coarse_to_fine else ())
+        befores = (None, *told[1:-1])[: len(self.network.coarse_to_fine)]
+        made = (self.network.level(index, lr, told[0], before) for index, before in enumerate(befores))
+        return (*(outputs[scale] for scale in self.network.scales), *made, *_survey(self.network, lr))
 
 
 def export(network: RestorationNetwork, path: Path, name: str) -> None:
@@ -45,9 +48,11 @@ def export(network: RestorationNetwork, path: Path, name: str) -> None:
 
     Input `lr` (n, 3, h, w), float32 in [0, 1], h and w multiples of `network.multiple`; outputs `x1`, `x2`, `x4` (those
     of `network.scales`), float32, not clipped. A network that surveys a picture has the output `surveyed` (n, k), made
-    of `lr` alone, and needs the same of the whole picture as its second input, `survey`, for the others. The metadata
-    hold `name`, `multiple`, `context` (empty: whole picture), `scales`, `survey` ("yes" if there is one) and `version`
-    (of this package). The file appears whole or not at all.
+    of `lr` alone, and needs the same of the whole picture as its second input, `survey`, for the others. A network that
+    works coarse to fine has the outputs `made0`, `made1`, ... (n, channels, h/reduction, w/reduction), each made of the
+    one before, `level0`, ..., and needs the last level for its exits. The metadata hold `name`, `multiple`, `context`
+    (empty: whole picture), `scales`, `survey` ("yes" if there is one), `levels` ("REDUCTION:CHANNELS:CONTEXT" each, with
+    commas between) and `version` (of this package). The file appears whole or not at all.
 
     Raises:
         CnlrnError: ONNX Runtime's outputs differ from torch's by more than 1e-4, or `path` cannot be written.
@@ -55,19 +60,28 @@ def export(network: RestorationNetwork, path: Path, name: str) -> None:
     outputs = _Exits(network).eval().cpu()
     shapes = {0: Dim("n"), 2: network.multiple * Dim("rows"), 3: network.multiple * Dim("columns")}
     example = torch.rand(2, 3, 2 * network.multiple, 3 * network.multiple)
-    survey = _survey(network, example)
+    told = _told(network, example)
+    levels = range(len(network.coarse_to_fine))
+    told_shapes = [{0: shapes[0]} for _ in told[:1]]
+    for level in network.coarse_to_fine:
+        grid = network.multiple // level.reduction
+        told_shapes.append({0: shapes[0], 2: grid * Dim("rows"), 3: grid * Dim("columns")})
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             outputs,
-            (example, *survey),
+            (example, *told),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=["lr", *("survey" for _ in survey)],
-            output_names=[*(f"x{scale}" for scale in network.scales), *("surveyed" for _ in survey)],
-            dynamic_shapes=(shapes, ({0: shapes[0]},)) if survey else (shapes,),
+            input_names=["lr", *("survey" for _ in told[:1]), *(f"level{index}" for index in levels)],
+            output_names=[
+                *(f"x{scale}" for scale in network.scales),
+                *(f"made{index}" for index in levels),
+                *("surveyed" for _ in told[:1]),
+            ],
+            dynamic_shapes=(shapes, tuple(told_shapes)) if told else (shapes,),
         )
     if program is None:
         raise CnlrnError(f"{name} cannot be exported to ONNX")
@@ -77,7 +91,8 @@ def export(network: RestorationNetwork, path: Path, name: str) -> None:
         "multiple": str(network.multiple),
         "context": "" if network.context is None else str(network.context),
         "scales": ",".join(map(str, network.scales)),
-        "survey": "yes" if survey else "",
+        "survey": "yes" if told else "",
+        "levels": ",".join(f"{one.reduction}:{one.channels}:{one.context}" for one in network.coarse_to_fine),
         "version": version("cnlrn"),
     }
     onnx.helper.set_model_props(model, facts)
@@ -170,14 +185,24 @@ def _survey(network: RestorationNetwork, lr: Tensor) -> tuple[Tensor, ...]:
 
 
 @torch.no_grad()
+def _told(network: RestorationNetwork, lr: Tensor) -> tuple[Tensor, ...]:
+    """The survey of `lr`, if the network makes one, and its levels, which only a network with a survey has."""
+    survey = _survey(network, lr)
+    levels: list[Tensor] = []
+    for index in range(len(network.coarse_to_fine)):
+        levels.append(network.level(index, lr, survey[0], levels[-1] if levels else None))
+    return (*survey, *levels)
+
+
+@torch.no_grad()
 def _prove(outputs: _Exits, content: bytes, multiple: int) -> None:
     """Compare with torch at sizes that the export has not seen."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for n, rows, columns in ((1, 1, 1), (1, 4, 3), (3, 2, 1)):
         lr = torch.rand(n, 3, rows * multiple, columns * multiple, generator=torch.Generator().manual_seed(rows))
-        survey = _survey(outputs.network, lr)
-        given = dict(zip(("lr", "survey"), (lr.numpy(), *map(Tensor.numpy, survey)), strict=False))
-        for expected, got in zip(outputs(lr, *survey), session.run(None, given), strict=True):
+        told = _told(outputs.network, lr)
+        given = {one.name: tensor.numpy() for one, tensor in zip(session.get_inputs(), (lr, *told), strict=True)}
+        for expected, got in zip(outputs(lr, *told), session.run(None, given), strict=True):
             difference = float(np.abs(expected.numpy() - got).max())
             if not difference <= TOLERANCE:
                 raise CnlrnError(f"the exported network differs from torch's by {difference:.2g}; it was not written")
