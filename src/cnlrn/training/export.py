@@ -51,8 +51,8 @@ def export(network: RestorationNetwork, path: Path, name: str) -> None:
     of `lr` alone, and needs the same of the whole picture as its second input, `survey`, for the others. A network that
     works coarse to fine has the outputs `made0`, `made1`, ... (n, channels, h/reduction, w/reduction), each made of the
     one before, `level0`, ..., and needs the last level for its exits. The metadata hold `name`, `multiple`, `context`
-    (empty: whole picture), `scales`, `survey` ("yes" if there is one), `levels` ("REDUCTION:CHANNELS:CONTEXT" each, with
-    commas between) and `version` (of this package). The file appears whole or not at all.
+    (empty: whole picture), `scales`, `survey` ("yes" if there is one), `levels` ("REDUCTION:CHANNELS:CONTEXT" each, by
+    commas) and `version` (of this package). The file appears whole or not at all.
 
     Raises:
         CnlrnError: ONNX Runtime's outputs differ from torch's by more than 1e-4, or `path` cannot be written.
