@@ -32,6 +32,7 @@ class Repeating:
     scales: tuple[int, ...] = (1, 2, 4)
     multiple = 4
     context: int | None = 4
+    levels = ()
 
     def __init__(self) -> None:
         self.calls = self.releases = 0
@@ -39,13 +40,16 @@ class Repeating:
     def release(self) -> None:
         self.releases += 1
 
-    def pixels_within(self, memory: int) -> int:
+    def pixels_within(self, memory: int, level: bool = False) -> int:
         return memory // 1000
 
     def survey(self, lr: NDArray[np.float32]) -> Survey:
         return None
 
-    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
+    def level(self, index: int, lr: NDArray[np.float32], survey: Survey, before: Survey) -> NDArray[np.float32]:
+        raise AssertionError("there are no levels")
+
+    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey, features: Survey = None) -> NDArray[np.float32]:
         self.calls += 1
         return lr.repeat(scale, axis=2).repeat(scale, axis=3)
 
@@ -53,7 +57,7 @@ class Repeating:
 class Overshooting(Repeating):
     """Its results leave [0, 1] on both sides."""
 
-    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
+    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey, features: Survey = None) -> NDArray[np.float32]:
         return (super().run(lr, scale, survey) - 0.5) * 3 + 0.5
 
 
@@ -62,7 +66,7 @@ class Shading(Repeating):
 
     context = None
 
-    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
+    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey, features: Survey = None) -> NDArray[np.float32]:
         hr = super().run(lr, scale, survey)
         y, x = (np.linspace(1, end, side, dtype=np.float32) for side, end in zip(hr.shape[2:], (0.7, 0.4), strict=True))
         return np.asarray(hr * y[:, None] * x, np.float32)
@@ -79,7 +83,7 @@ class Surveying(Repeating):
         self.surveyed.append(lr.shape)
         return lr.mean((0, 2, 3), dtype=np.float64).astype(np.float32)[None]
 
-    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
+    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey, features: Survey = None) -> NDArray[np.float32]:
         assert survey is not None
         return np.zeros_like(super().run(lr, scale, survey)) + survey[..., None, None]
 
@@ -91,7 +95,7 @@ class Failing(Repeating):
         super().__init__()
         self.successes = successes
 
-    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
+    def run(self, lr: NDArray[np.float32], scale: int, survey: Survey, features: Survey = None) -> NDArray[np.float32]:
         hr = super().run(lr, scale, survey)
         if self.calls > self.successes:
             raise CnlrnError("the model failed")
@@ -425,7 +429,9 @@ def test_a_scale_beside_a_width_is_refused(restorer: Restorer) -> None:
 @pytest.mark.parametrize(("scale", "used"), [(0.5, 1), (1, 1), (1.01, 2), (2, 2), (2.5, 4), (4, 4), (7, 4)])
 def test_the_smallest_exit_that_is_large_enough_is_computed(model: Path, scale: float, used: int) -> None:
     class Noting(Repeating):
-        def run(self, lr: NDArray[np.float32], scale: int, survey: Survey) -> NDArray[np.float32]:
+        def run(
+            self, lr: NDArray[np.float32], scale: int, survey: Survey, features: Survey = None
+        ) -> NDArray[np.float32]:
             assert scale == used
             return super().run(lr, scale, survey)
 

@@ -11,7 +11,7 @@ import math
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,31 +23,60 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_BYTES, _OWN_SIZE_BYTES, _LEVEL_BYTES = 1200, 400, 80
+"""For a pixel of the LR picture: of a network that enlarges, of one for a photo at its own size, and of its levels."""
 _QUIET = 4  # only what is fatal: every other error comes as an exception
+
+
+class Level(NamedTuple):
+    """What a network that works coarse to fine makes of the whole picture beforehand.
+
+    A feature stands for `reduction` x `reduction` pixels and has so many `channels`; tiles of it are exact with
+    `context` LR pixels around them.
+    """
+
+    reduction: int
+    channels: int
+    context: int
 
 
 class Engine(Protocol):
     """A network ready to run.
 
     `scales`: the enlargements it can give. `multiple`: the sides of its input are multiples of it. `context`: LR pixels
-    around a tile after which the tile is exact, None when the network looks at the whole picture.
+    around a tile after which the tile is exact, None when the network looks at the whole picture. `levels`: what is
+    made of the whole picture beforehand, each from the one before; with them `context` is that of the rest.
     """
 
     name: str
     scales: tuple[int, ...]
     multiple: int
     context: int | None
+    levels: tuple[Level, ...]
 
-    def pixels_within(self, memory: int) -> int:
-        """How many LR pixels can be computed at once in so many bytes."""
+    def pixels_within(self, memory: int, level: bool = False) -> int:
+        """How many LR pixels can be computed at once in so many bytes, of the picture or of a level."""
         ...
 
     def survey(self, lr: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """What `run` has to know of the whole picture, from parts `lr` (n, 3, h, w) of it; None if it needs nothing."""
         ...
 
-    def run(self, lr: NDArray[np.float32], scale: int, survey: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Restore parts `lr` (n, 3, h, w) of a picture of this survey to (n, 3, scale*h, scale*w), not clipped."""
+    def level(
+        self, index: int, lr: NDArray[np.float32], survey: NDArray[np.float32], before: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """Level `index` of parts `lr` (n, 3, h, w) of a picture of this survey, from those of the level `before`."""
+        ...
+
+    def run(
+        self,
+        lr: NDArray[np.float32],
+        scale: int,
+        survey: NDArray[np.float32] | None,
+        features: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Restore parts `lr` (n, 3, h, w) of a picture of this survey, and of the last level's `features` if there are
+        levels, to (n, 3, scale*h, scale*w), not clipped."""
         ...
 
     def release(self) -> None:
@@ -87,7 +116,9 @@ class OnnxEngine:
             self.multiple = int(metadata["multiple"])
             self.context = int(metadata["context"]) if metadata["context"] else None
             self._surveys = metadata.get("survey") == "yes"
-        except (KeyError, ValueError):
+            levels = filter(None, metadata.get("levels", "").split(","))
+            self.levels = tuple(Level(*map(int, level.split(":"))) for level in levels)
+        except (KeyError, TypeError, ValueError):
             raise CnlrnError(f"{path} is damaged or not a model made by `cnlrn export`") from None
         self._path, self._device = path, device
         self._threads = threads and min(threads, os.cpu_count() or 1)  # more would only wait for each other
@@ -101,21 +132,45 @@ class OnnxEngine:
         Raises:
             CnlrnError: the engine failed, most often for want of memory.
         """
-        return self._compute("surveyed", lr, None).mean(0, keepdims=True) if self._surveys else None
+        return self._compute("surveyed", lr).mean(0, keepdims=True) if self._surveys else None
+
+    def level(
+        self, index: int, lr: NDArray[np.float32], survey: NDArray[np.float32], before: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """Level `index` (n, channels, h/reduction, w/reduction) of parts `lr` (n, 3, h, w), as for `run`.
+
+        `survey` (1, k) is that of the whole picture, `before` the same parts of the level before, None for the first.
+
+        Raises:
+            CnlrnError: the engine failed, most often for want of memory.
+        """
+        told = {} if before is None else {f"level{index - 1}": before}
+        return self._compute(f"made{index}", lr, survey=survey.repeat(len(lr), 0), **told)
 
     def run(
-        self, lr: NDArray[np.float32], scale: int, survey: NDArray[np.float32] | None = None
+        self,
+        lr: NDArray[np.float32],
+        scale: int,
+        survey: NDArray[np.float32] | None = None,
+        features: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Restore `lr` (n, 3, h, w) in [0, 1], sides multiples of `multiple`, to (n, 3, scale*h, scale*w), not clipped.
 
         Only the part of the network that leads to the exit of `scale` is computed. `survey` (1, k) is that of the whole
-        picture that `lr` are parts of, made of `lr` itself if None.
+        picture that `lr` are parts of, and `features` are those of the last level; made of `lr` itself if None.
 
         Raises:
             CnlrnError: the engine failed, most often for want of memory.
         """
         survey = self.survey(lr) if survey is None else survey
-        restored = self._compute(f"x{scale}", lr, survey if survey is None else survey.repeat(len(lr), 0))
+        told = {} if survey is None else {"survey": survey.repeat(len(lr), 0)}
+        if survey is not None and self.levels:
+            if features is None:
+                for index in range(len(self.levels)):
+                    features = self.level(index, lr, survey, features)
+            assert features is not None
+            told[f"level{len(self.levels) - 1}"] = features
+        restored = self._compute(f"x{scale}", lr, **told)
         expected = (*lr.shape[:2], lr.shape[2] * scale, lr.shape[3] * scale)
         if restored.shape != expected:
             raise CnlrnError(
@@ -123,12 +178,14 @@ class OnnxEngine:
             )
         return restored
 
-    def pixels_within(self, memory: int) -> int:
+    def pixels_within(self, memory: int, level: bool = False) -> int:
         """How many LR pixels can be computed at once in so many bytes, by what the shipped models were seen to take.
 
         A network that looks at the whole picture compares every pixel with every other, 2.3 bytes a pair.
         """
-        return math.isqrt(int(memory / 2.5)) if self.context is None else memory // 1200
+        if self.context is None:
+            return math.isqrt(int(memory / 2.5))
+        return memory // (_LEVEL_BYTES if level else _OWN_SIZE_BYTES if self.levels else _BYTES)
 
     def release(self) -> None:
         """Give back the memory that past runs took: an ONNX Runtime session keeps it for as long as it lives.
@@ -138,10 +195,13 @@ class OnnxEngine:
         with self._lock:
             self._sessions.clear()
 
-    def _compute(self, output: str, lr: NDArray[np.float32], survey: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def _compute(self, output: str, lr: NDArray[np.float32], **told: NDArray[np.float32]) -> NDArray[np.float32]:
         """One output of the network; CnlrnError where it fails."""
         session = self._session(output)
-        given = {"lr": lr, "survey": survey}
+        given = {"lr": lr, **told}
+        for index, level in enumerate(self.levels):  # of those that it does not compute with a graph may ask the shape
+            sides = (side // level.reduction for side in lr.shape[2:])
+            given.setdefault(f"level{index}", np.zeros((len(lr), level.channels, *sides), np.float32))
         try:
             result: NDArray[np.float32] = session.run(
                 None, {one.name: given[one.name] for one in session.get_inputs()}

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, TypeVar, Unpack, overload
 
@@ -276,12 +277,35 @@ class Restorer:
             lr = np.broadcast_to(np.stack(pieces), (len(pieces), *pieces[0].shape[:2], 3)).transpose(0, 3, 1, 2)
             return np.ascontiguousarray(lr, np.float32) / np.float32(full)
 
-        windows = _windows(colour, engine.multiple, picture.name)
+        windows = _windows(colour, engine.multiple, self._unit, picture.name)
         with np.errstate(invalid="ignore"):  # samples that are no numbers are refused when they are read below
             surveys = self._surveys(batch(*windows))
 
-        def restore(piece: Pixels) -> Pixels:
-            hr = self._infer(batch(piece), scale, surveys)[0]
+        grid = {"height": picture.height, "width": picture.width, "multiple": engine.multiple}
+        features: tuple[tiles.ReadRows, int] | None = None
+        for index, level in enumerate(engine.levels):
+
+            def make(
+                piece: Pixels, before: NDArray[np.float32] | None = None, index: int = index
+            ) -> NDArray[np.float32]:
+                return self._level(index, batch(piece), surveys, before)
+
+            area = self._area(level.context, level=True)
+            made = tiles.strips(
+                make,
+                read,
+                **grid,
+                scale=1,
+                reduction=level.reduction,
+                area=area,
+                most_rows=max(area // picture.width, 1),
+                context=level.context,
+                features=features,
+            )
+            features = tiles.Rows(made).read, level.reduction
+
+        def restore(piece: Pixels, told: NDArray[np.float32] | None = None) -> Pixels:
+            hr = self._infer(batch(piece), scale, surveys, told)[0]
             hr = (hr if channels == 3 else hr.mean(axis=0, keepdims=True)).transpose(1, 2, 0)
             hr = np.clip(hr, 0, 1) * np.float32(full)
             return np.asarray(hr if dtype == np.float32 else np.rint(hr), dtype)
@@ -290,13 +314,12 @@ class Restorer:
         for strip in tiles.strips(
             restore,
             read,
-            picture.height,
-            picture.width,
+            **grid,
             scale=scale,
-            area=self._area(),
+            area=self._area(engine.context),
+            features=features,
             most_rows=_STRIP // (picture.width * scale * scale * (bands + picture.has_alpha) * dtype.itemsize),
             context=engine.context,
-            multiple=engine.multiple,
         ):
             if alpha is not None:
                 strip_alpha = np.clip(_rows(alpha, top, top + len(strip), picture.name), 0, full)
@@ -304,28 +327,74 @@ class Restorer:
             top += len(strip)
             yield strip
 
-    def _area(self) -> int:
-        """LR pixels, context included, to compute at once."""
-        margin = tiles.BLEND if self.engine.context is None else self.engine.context
+    def _area(self, context: int | None, *, level: bool = False) -> int:
+        """LR pixels, context included, of the picture or of a level to compute at once."""
+        margin = tiles.BLEND if context is None else context
         if self.tile is None:
-            return tiles.area_for(self.engine.pixels_within, margin)
+            within = partial(self.engine.pixels_within, level=level)
+            return tiles.area_for(within, margin, unit=self._unit)
         return (self.tile + 2 * margin) ** 2
+
+    @property
+    def _unit(self) -> int:
+        """How many pixels of the picture a pixel of the network's finest level is wide and high."""
+        return min((level.reduction for level in self.engine.levels), default=1)
 
     def _surveys(self, parts: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:
         """The engine's survey of a picture from parts (n, 3, h, w) of it, for each turn of `_turns`."""
         return [self.engine.survey(_turned(parts, *turn)) for turn in self._turns]
 
     def _infer(
-        self, lr: NDArray[np.float32], scale: int, surveys: list[NDArray[np.float32] | None]
+        self,
+        lr: NDArray[np.float32],
+        scale: int,
+        surveys: list[NDArray[np.float32] | None],
+        features: NDArray[np.float32] | None,
     ) -> NDArray[np.float32]:
-        """The engine's result (n, 3, scale*h, scale*w), the mean over `_turns`, in each of which it has its survey."""
+        """The engine's result (n, 3, scale*h, scale*w), the mean over `_turns`, in each of which it has its survey and
+        its part of `features`, as `_level` gives them."""
+        run = partial(self.engine.run, scale=scale)
         total: NDArray[np.float32] | None = None
-        for (turns, flip), survey in zip(self._turns, surveys, strict=True):
-            restored = self.engine.run(_turned(lr, turns, flip), scale, survey)
-            restored = np.rot90(restored[..., ::-1] if flip else restored, -turns, axes=(2, 3))
+        for restored in self._in_each_turn(
+            lr, surveys, features, lambda lr, survey, told: run(lr, survey=survey, features=told)
+        ):
             total = restored if total is None else total + restored
         assert total is not None
         return total / np.float32(len(surveys))
+
+    def _level(
+        self,
+        index: int,
+        lr: NDArray[np.float32],
+        surveys: list[NDArray[np.float32] | None],
+        before: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """A level's features of one part `lr` (1, 3, h, w), rows x columns x channels, those of all `_turns` side by
+        side; `before` are those of the level before."""
+
+        def compute(lr: NDArray[np.float32], survey: Any, before: NDArray[np.float32] | None) -> NDArray[np.float32]:
+            return self.engine.level(index, lr, survey, before)
+
+        made = np.concatenate(list(self._in_each_turn(lr, surveys, before, compute)), axis=1)
+        features: NDArray[np.float32] = made[0].transpose(1, 2, 0)
+        return features
+
+    def _in_each_turn(
+        self,
+        lr: NDArray[np.float32],
+        surveys: list[NDArray[np.float32] | None],
+        features: NDArray[np.float32] | None,
+        compute: Callable[[NDArray[np.float32], Any, NDArray[np.float32] | None], NDArray[np.float32]],
+    ) -> Iterator[NDArray[np.float32]]:
+        """What is computed in each of `_turns`, turned back."""
+        given: list[NDArray[np.float32] | None] = [None] * len(surveys)
+        if features is not None:
+            given = [
+                np.ascontiguousarray(part) for part in np.split(features.transpose(2, 0, 1)[None], len(surveys), 1)
+            ]
+        for (turns, flip), survey, part in zip(self._turns, surveys, given, strict=True):
+            made = compute(_turned(lr, turns, flip), survey, None if part is None else _turned(part, turns, flip))
+            yield np.rot90(made[..., ::-1] if flip else made, -turns, axes=(2, 3))
 
     @property
     def _turns(self) -> list[tuple[int, bool]]:
@@ -443,12 +512,16 @@ def _rows(image: Any, top: int, bottom: int, name: str) -> Pixels:
     return LazyPicture(image.crop(0, top, image.width, bottom - top), name=name).samples()
 
 
-def _windows(image: Any, multiple: int, name: str) -> list[Pixels]:
-    """What a survey looks at: a libvips image, padded as for restoring, or evenly spread windows of a large one."""
-    if image.width * image.height <= _SURVEYED:
+def _windows(image: Any, multiple: int, unit: int, name: str) -> list[Pixels]:
+    """What a survey looks at: a libvips image, padded as for restoring, or evenly spread windows of a large one.
+
+    `unit`: by how much sizes are larger for a network whose finest level is reduced.
+    """
+    surveyed, window = _SURVEYED * unit**2, _WINDOW * unit
+    if image.width * image.height <= surveyed:
         return [tiles.pad(_rows(image, 0, image.height, name), multiple)]
-    height, width = min(_WINDOW, image.height), min(_WINDOW, image.width)
-    most = _SURVEYED // (height * width)
+    height, width = min(window, image.height), min(window, image.width)
+    most = surveyed // (height * width)
     down = min(-(-image.height // height), most, max(1, round((most * image.height / image.width) ** 0.5)))
     across = min(-(-image.width // width), most // down)
     places = [

@@ -21,8 +21,27 @@ BLEND = 16
 _MOST = 512**2
 _CGROUP = Path("/sys/fs/cgroup")
 
-Restore = Callable[[NDArray[Any]], NDArray[Any]]
+Restore = Callable[..., NDArray[Any]]
 ReadRows = Callable[[int, int], NDArray[Any]]
+
+
+class Rows:
+    """Rows that come in strips from top to bottom, kept for as long as they may be asked for."""
+
+    def __init__(self, strips: Iterator[NDArray[Any]]) -> None:
+        """`strips`: arrays of rows, one below the other."""
+        self._strips, self._end = strips, 0
+        self._kept: list[tuple[int, NDArray[Any]]] = []
+
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
+        """The rows [top, bottom), at least one. What is asked for only moves down."""
+        while self._end < bottom:
+            strip = next(self._strips)
+            self._kept.append((self._end, strip))
+            self._end += len(strip)
+        self._kept = [(start, strip) for start, strip in self._kept if start + len(strip) > top]
+        wanted = [strip[max(0, top - start) : bottom - start] for start, strip in self._kept if start < bottom]
+        return np.concatenate(wanted)
 
 
 class Grid(NamedTuple):
@@ -32,16 +51,16 @@ class Grid(NamedTuple):
     width: int
 
 
-def area_for(pixels_within: Callable[[int], int], margin: int, free: int | None = None) -> int:
+def area_for(pixels_within: Callable[[int], int], margin: int, free: int | None = None, unit: int = 1) -> int:
     """How many LR pixels, margins included, to compute at once: what fits into a quarter of the free memory.
 
-    At most 512x512, and at least what tiles need that are not mostly margin.
+    At most 512x512 units of `unit` x `unit` pixels, and at least what tiles need that are not mostly margin.
 
     `pixels_within`: how many LR pixels an engine computes in so many bytes. `margin`: what a tile is cut with on each
     side, LR pixels. `free`: bytes, this machine's (`free_memory`) when None.
     """
     free = free_memory() if free is None else free
-    return min(_MOST, max((3 * margin) ** 2, pixels_within(free // 4)))
+    return min(_MOST * unit**2, max((3 * margin) ** 2, pixels_within(free // 4)))
 
 
 def free_memory() -> int:
@@ -99,12 +118,14 @@ def strips(
     most_rows: int,
     context: int | None,
     multiple: int,
+    reduction: int = 1,
+    features: tuple[ReadRows, int] | None = None,
 ) -> Iterator[NDArray[Any]]:
     """Restore a picture in strips as wide as the picture, from top to bottom.
 
     Args:
         restore: takes a rows x columns x channels piece of the LR picture, its sides multiples of `multiple`, and
-            returns it `scale` times as high and wide, float32 or integers.
+            returns it `scale` times as high and wide, float32 or integers; with `features` it takes their piece too.
         read: gives the LR rows [top, bottom), an array of rows x width x channels. What is asked for only moves down.
         height, width: of the LR picture, from 1x1. It is mirrored at its right and lower border (its edge repeated
             where it is too small to mirror) up to `multiple`, tiled or not.
@@ -114,6 +135,9 @@ def strips(
         context: how far `restore` looks, LR pixels; None when it looks everywhere: a picture that needs more than one
             tile then has them blended over 2 x `BLEND` pixels.
         multiple: grid of the tiles, LR pixels.
+        reduction: what `restore` returns is so many times smaller than the picture with what mirroring adds to it, and
+            so is all of what is yielded; with it `scale` is 1.
+        features: gives rows of an array so many times smaller than the picture with what mirroring adds to it.
 
     Yields:
         rows x (scale*width) x channels, as `restore` returns them; together they are the restored picture.
@@ -123,17 +147,23 @@ def strips(
     smallest = 2 * margin if blended else 1
     tile = grid(height, width, area=area, margin=margin, multiple=multiple, most_rows=most_rows, smallest=smallest)
     join = _blended if blended else _exact
-    spans = [list(_spans(side, step, margin, multiple)) for side, step in ((height, tile.height), (width, tile.width))]
+    sides = [_up(side, multiple) if reduction > 1 else side for side in (height, width)]
+    spans = [list(_spans(side, step, margin, multiple)) for side, step in zip(sides, tile, strict=True)]
 
     def restored(rows: _Span) -> Iterator[tuple[_Span, NDArray[Any]]]:
-        piece = _padded_rows(read, height, rows, multiple)
+        given = [(_padded_rows(read, height, rows, multiple), 1)]
+        if features:
+            read_features, smaller = features
+            given.append((read_features(rows.outer_start // smaller, rows.outer_stop // smaller), smaller))
         for columns in spans[1]:
-            yield columns, restore(piece[:, columns.outer_start : columns.outer_stop])
+            pieces = (array[:, columns.outer_start // r : columns.outer_stop // r] for array, r in given)
+            yield columns.over(reduction), restore(*pieces)
 
     def strip(rows: _Span) -> NDArray[Any]:
-        return np.concatenate(list(join(restored(rows), 1, width, scale, margin)), axis=1)
+        return np.concatenate(list(join(restored(rows), 1, sides[1] // reduction, scale, margin)), axis=1)
 
-    yield from join(((rows, strip(rows)) for rows in spans[0]), 0, height, scale, margin)
+    made = ((rows.over(reduction), strip(rows)) for rows in spans[0])
+    yield from join(made, 0, sides[0] // reduction, scale, margin)
 
 
 def pad(lr: NDArray[Any], multiple: int) -> NDArray[Any]:
@@ -155,6 +185,10 @@ class _Span(NamedTuple):
     stop: int
     outer_start: int
     outer_stop: int
+
+    def over(self, reduction: int) -> _Span:
+        """The same on a grid that is `reduction` times as coarse."""
+        return _Span(*(place // reduction for place in self))
 
 
 def _spans(size: int, step: int, margin: int, multiple: int) -> Iterator[_Span]:
