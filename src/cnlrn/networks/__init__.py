@@ -14,7 +14,7 @@ from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.cnlrn import CNLRN, CNLRNPreset, DeblurringPretraining
 from cnlrn.networks.compact import CNLRN_S, CNLRN_XS, CompactCNLRN
 from cnlrn.networks.dbpn import DBPN, DBPN_S, DBPNPreset
-from cnlrn.networks.deblurgan import DEBLURGAN_S, DeblurGAN, DeblurGANPreset
+from cnlrn.networks.deblurgan import DEBLURGAN_2019, DEBLURGAN_S, DeblurGAN, DeblurGANPreset
 from cnlrn.networks.deblurganv2 import DEBLURGANV2_S, DeblurGANv2, DeblurGANv2Preset
 from cnlrn.networks.eddsrn import EDDSRN, EDDSRN_S, EDDSRNPreset
 from cnlrn.networks.edsr import EDSR, EDSR_L, EDSR_S, EDSRPreset
@@ -66,6 +66,7 @@ _NETWORKS: dict[str, tuple[DataclassInstance, Callable[[Any], RestorationNetwork
     "ikc-s": (IKC_S, IKC),
     # deblurring
     "deblurgan": (DeblurGANPreset(), DeblurGAN),
+    "deblurgan-2019": (DEBLURGAN_2019, DeblurGAN),
     "deblurgan-s": (DEBLURGAN_S, DeblurGAN),
     "deblurgan-v2": (DeblurGANv2Preset(), DeblurGANv2),
     "deblurgan-v2-s": (DEBLURGANV2_S, DeblurGANv2),

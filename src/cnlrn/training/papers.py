@@ -75,8 +75,9 @@ _PAPERS = {
     ),
     "deblurgan-v2": Paper(
         _terms(squared=2.0),
-        adversarial={"kind": "relativistic-lsgan", "discriminator": "double-scale", "weight": 0.01},
-        perceptual={"layers": {"relu3_3": 0.006}},
+        # 0.01 times the mean over two discriminators of half the sum of both sides, where here all four are summed
+        adversarial={"kind": "relativistic-lsgan", "discriminator": "double-scale", "weight": 0.0025},
+        perceptual={"layers": {"conv3_3": 0.006}},
     ),
     "srn": _SQUARED,
     "pss-nsc": _SQUARED,
