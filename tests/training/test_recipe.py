@@ -82,7 +82,7 @@ def test_a_recipe_written_out_reads_back_equal(tmp_path: Path) -> None:
         ("data.patch=-64", "data.patch is -64; it must be at least 1"),
         ("data.text=5", "data.text is 5.0; it must be at least 0 and at most 1"),
         ("optimiser.clip=-1", "optimiser.clip is -1.0; it must be at least 0"),
-        ("optimiser.lr=nan", "optimiser.lr is nan; it must be at least 0"),
+        ("optimiser.lr=nan", "optimiser.lr is 'nan'; expected a number"),
         ("optimiser.betas=[0.9, 1]", "optimiser.betas is 1.0; it must be at least 0 and below 1"),
         ("loss.exits={4: -1}", "loss.exits.4 is -1.0; it must be at least 0"),
         ("loss.exits={4: 0}", "the loss has no exit"),

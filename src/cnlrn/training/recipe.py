@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-
-from cnlrn.errors import CnlrnError
+from cnlrn import yamlfile
+from cnlrn.errors import CnlrnError, cut
 from cnlrn.training import papers
 from cnlrn.yamlfile import Amount, Count, Natural, Number, Schema, Share, Within
 
@@ -233,10 +232,7 @@ def _set(tree: dict[str, object], override: str) -> None:
         tree = typing.cast(dict[str, object], tree.setdefault(section, {}))
         if not isinstance(tree, dict):
             raise CnlrnError(f"'{override}': {section} is a value, not a section")
-    try:
-        tree[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise CnlrnError(f"'{override}': the value is not YAML: {error}") from error
+    tree[key] = yamlfile.load(text, f"'{cut(override)}': the value")
 
 
 def _check(recipe: Recipe) -> None:
