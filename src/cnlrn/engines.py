@@ -81,14 +81,11 @@ class OnnxEngine:
         if sha256 is not None and hashlib.sha256(self._model).hexdigest() != sha256:
             raise CnlrnError(f"the model {path} is damaged (its checksum differs from its card's); install cnlrn again")
         try:
-            metadata = onnxfile.metadata(self._model)
-            self.name = metadata["name"]
-            self.scales = tuple(int(scale) for scale in metadata["scales"].split(","))
-            self.multiple = int(metadata["multiple"])
-            self.context = int(metadata["context"]) if metadata["context"] else None
-            self._surveys = metadata.get("survey") == "yes"
-        except (KeyError, ValueError):
-            raise CnlrnError(f"{path} is damaged or not a model made by `cnlrn export`") from None
+            metadata = onnxfile.check(self._model)
+        except ValueError as error:
+            raise CnlrnError(f"{path} is damaged or not a model made by `cnlrn export`: {error}") from None
+        self.name, self.scales = metadata.name, metadata.scales
+        self.multiple, self.context, self._surveys = metadata.multiple, metadata.context, metadata.survey
         self._path, self._device = path, device
         self._threads = threads and min(threads, os.cpu_count() or 1)  # more would only wait for each other
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}

@@ -215,8 +215,8 @@ def _scales(spec: Part) -> tuple[int, ...] | None:
     if isinstance(spec, Model):
         path, _ = find(spec.model)
         try:
-            return tuple(int(scale) for scale in onnxfile.metadata(path.read_bytes())["scales"].split(","))
-        except (OSError, KeyError, ValueError):
+            return onnxfile.check(path.read_bytes()).scales
+        except (OSError, ValueError):
             return None
     return (spec.scale,) if isinstance(spec, Command) else (SCALE,)
 
