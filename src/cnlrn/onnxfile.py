@@ -135,13 +135,16 @@ def _number(facts: dict[str, str], key: str, text: str, least: int = 1) -> int:
 
 def _preset(text: str) -> dict[str, float]:
     try:
-        preset = json.loads(text)
+        preset: object = json.loads(text)
     except (ValueError, RecursionError):
         preset = None
-    values = preset.values() if isinstance(preset, dict) else (None,)
-    if not all(type(value) in (int, float) and abs(value) <= _LARGEST["preset"] for value in values):
+    if not isinstance(preset, dict) or not all(map(_hyper_parameter, preset.values())):
         raise ValueError("its metadata's preset is not names and numbers of a network")
     return preset
+
+
+def _hyper_parameter(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST["preset"]
 
 
 def _check_graph(graph: Buffer) -> None:
