@@ -13,7 +13,7 @@ from cnlrn import onnxfile
 from cnlrn.engines import OnnxEngine
 from cnlrn.errors import CnlrnError
 from cnlrn.models import find
-from cnlrn.onnxfile import Metadata
+from cnlrn.onnxfile import Level, Metadata
 
 
 @pytest.fixture
@@ -40,10 +40,10 @@ def test_shipped_models_pass(name: str) -> None:
 
 
 def test_metadata_are_told_as_what_they_are(tmp_path: Path) -> None:
-    file = write_tiny_model(
-        tmp_path / "tiny.onnx", context="0", survey="yes", preset='{"group_blocks": 1, "rate": 0.5}'
-    )
-    expected = Metadata("tiny", (1, 2, 4), 4, 0, True, {"group_blocks": 1, "rate": 0.5})
+    told = {"context": "0", "survey": "yes", "levels": "8:32:0,4:16:12", "preset": '{"group_blocks": 1, "rate": 0.5}'}
+    file = write_tiny_model(tmp_path / "tiny.onnx", **told)
+    levels = (Level(8, 32, 0), Level(4, 16, 12))
+    expected = Metadata("tiny", (1, 2, 4), 4, 0, True, levels, {"group_blocks": 1, "rate": 0.5})
     assert onnxfile.check(file.read_bytes()) == expected
 
 
@@ -56,6 +56,10 @@ def test_metadata_are_told_as_what_they_are(tmp_path: Path) -> None:
         ),
         ("multiple", ["", "0", "-16", "1e3", "99999", "1000000000000", "often"]),
         ("context", ["-1", "-80", "1000000000", "none", "1.5"]),
+        (
+            "levels",
+            ["8", "8:32", "0:32:1", "8:0:1", "8:32:-1", "8:32:", "8:99999:1", "a:b:c", "8:32:1,,4:1:1", "8:32:1:9"],
+        ),
         ("name", ["", "  ", "a\nb", "\x1b[31m", "x" * 101]),
         (
             "preset",

@@ -30,11 +30,21 @@ _LARGEST = {
     "scales": 16,
     "multiple": 1024,
     "context": 10_000,
+    "levels": 10_000,
     "preset": 10_000,
 }  # far beyond those of any network of this package
 
 Buffer = bytes | memoryview
 """Of parts of a model there are views, no copies: it may be large."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a network that works coarse to fine makes of the whole picture at one of its levels."""
+
+    reduction: int
+    channels: int
+    context: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Metadata:
     multiple: int
     context: int | None
     survey: bool
+    levels: tuple[Level, ...]
     preset: dict[str, float]
 
 
@@ -124,13 +135,27 @@ def _checked(facts: dict[str, str]) -> Metadata:
         raise ValueError("its metadata name a scale twice")
     context = _number(facts, "context", facts["context"], least=0) if facts["context"] else None
     multiple = _number(facts, "multiple", facts["multiple"])
-    return Metadata(name, scales, multiple, context, facts.get("survey") == "yes", _preset(facts.get("preset", "{}")))
+    survey, levels = facts.get("survey") == "yes", _levels(facts)
+    return Metadata(name, scales, multiple, context, survey, levels, _preset(facts.get("preset", "{}")))
 
 
 def _number(facts: dict[str, str], key: str, text: str, least: int = 1) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not least <= int(text) <= _LARGEST[key]:
         raise ValueError(f"its metadata's {key} is {facts[key][:20]!r}, not from {least} to {_LARGEST[key]}")
     return int(text)
+
+
+def _levels(facts: dict[str, str]) -> tuple[Level, ...]:
+    levels = []
+    for text in facts["levels"].split(",") if facts.get("levels") else ():
+        reduction, channels, context = text.split(":") if text.count(":") == 2 else ("", "", "")
+        level = Level(
+            _number(facts, "levels", reduction),
+            _number(facts, "levels", channels),
+            _number(facts, "levels", context, least=0),
+        )
+        levels.append(level)
+    return tuple(levels)
 
 
 def _preset(text: str) -> dict[str, float]:

@@ -7,9 +7,7 @@ the dataclasses.
 """
 
 import dataclasses
-import errno
 import math
-import os
 import re
 import types
 import typing
@@ -21,6 +19,7 @@ from typing import Annotated, Literal, TypeVar
 import yaml
 
 from cnlrn.errors import CnlrnError, cut, nearest, shown
+from cnlrn.files import expanded
 
 _T = TypeVar("_T")
 
@@ -207,7 +206,7 @@ class Schema:
         if origin is tuple and isinstance(value, list) and (arguments[-1] is ... or len(value) == len(arguments)):
             return tuple(self._value(arguments[0], item, where) for item in value)
         if kind is Path and isinstance(value, str):
-            return _path(value, where)
+            return expanded(value, where)
         if kind is float and type(value) in (int, float) and math.isfinite(typing.cast(float, value)):
             return float(typing.cast(float, value))
         if kind is int and type(value) is int and abs(value) > _LARGEST_NUMBER:
@@ -243,19 +242,6 @@ class Schema:
             raise CnlrnError(f"{where}.kind must be one of {', '.join(kinds)}{hint}")
         rest = {key: item for key, item in value.items() if key != "kind"}
         return self._dataclass(kinds[str(value["kind"])], rest, where)
-
-
-def _path(text: str, where: str) -> Path:
-    """A path, its ~ expanded; CnlrnError where no file can have such a name."""
-    try:
-        path = Path(text).expanduser()
-        os.lstat(path)
-    except RuntimeError as error:
-        raise CnlrnError(f"{where} is {shown(text)}; there is no such user whose home ~ could be") from error
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise CnlrnError(f"{where} is {shown(text)}; no file can have so long a name") from error
-    return path
 
 
 def _words(kind: object) -> str:

@@ -149,7 +149,7 @@ def run(suite: Suite, out: Path, *, overwrite: bool = False, progress: Progress 
         CnlrnError: a set is not there or cannot be read, or `out` cannot be written.
     """
     try:
-        sets = {name: _opened(spec) for name, spec in suite.sets.items()}
+        sets = {name: open_set(spec) for name, spec in suite.sets.items()}
         bench = _Bench(suite, out, overwrite)
         total, begun = len(bench.planned) * sum(map(len, sets.values())), 0
         rows: list[Row] = []
@@ -178,13 +178,6 @@ def run(suite: Suite, out: Path, *, overwrite: bool = False, progress: Progress 
     except OSError as error:
         raise CnlrnError(f"cannot read or write {cut(str(error.filename or out), 200)} ({error.strerror})") from error
     return results
-
-
-def _opened(spec: str) -> PairSet:
-    try:
-        return open_set(spec)
-    except RuntimeError as error:  # ~ of a user who is not there
-        raise CnlrnError(f"the set {shown(spec)} cannot be opened ({error})") from error
 
 
 def _silent(what: str, done: int, total: int) -> None:

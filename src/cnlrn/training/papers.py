@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cnlrn.errors import CnlrnError, nearest
+from cnlrn.errors import CnlrnError, cut, nearest
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +104,8 @@ def expanded(tree: Mapping[str, object]) -> dict[str, object]:
     network, wanted = str(tree.get("network")), str(tree["loss"])
     paper = _of_network(network) if wanted == "paper" else _PAPERS.get(wanted)
     if paper is None:
-        hint = nearest(wanted, ("paper", *_PAPERS))
-        raise CnlrnError(f"loss is {wanted}, and no paper of that name is known; {hint}")
+        hint = nearest(cut(wanted), ("paper", *_PAPERS))
+        raise CnlrnError(f"loss is {cut(wanted)}, and no paper of that name is known; {hint}")
     adversarial, perceptual, loss = paper.adversarial, paper.perceptual, paper.loss
     if adversarial and network.endswith(_COMPACT):
         adversarial = {**adversarial, "width": _COMPACT_WIDTH}
@@ -125,5 +125,5 @@ def _of_network(name: str) -> Paper:
     """The loss of the paper of the network `name`, of whatever size (`rcan-s`, `edsr-l`)."""
     paper = _PAPERS.get(name) or _PAPERS.get(name.rpartition("-")[0])
     if paper is None:
-        raise CnlrnError(f"the loss of {name}'s paper is not known; give the section loss")
+        raise CnlrnError(f"the loss of {cut(name)}'s paper is not known; give the section loss")
     return paper

@@ -176,7 +176,7 @@ class Recipe:
     data: Data
     preset: dict[str, Number] = field(default_factory=dict)
     """Hyper-parameters of the network that differ from its preset's, for experiments."""
-    batch: Count = 16
+    batch: Annotated[int, Within(1, 2**16)] = 16
     """Samples a step, over all devices."""
     seed: Annotated[int, Within(0, 2**63 - 1)] = 0
     loss: Loss = field(default_factory=Loss)
@@ -190,9 +190,9 @@ class Recipe:
     cuda_graphs: bool = False
     """Whether a GPU replays the kernels of a step as CUDA graphs: to launch them one by one takes longer than they do
     where networks are small. Done where one GPU trains without `adversarial` and `stage`."""
-    devices: Count | None = None
+    devices: Annotated[int, Within(1, 1024)] | None = None
     """GPUs, or processes that share the cores of a CPU; None is all GPUs, or one process."""
-    workers: Natural = 1
+    workers: Annotated[int, Within(0, 1024)] = 1
     """Processes that make samples, a device."""
     checkpoint_every: Count = 500
     validate_every: Count = 2000
