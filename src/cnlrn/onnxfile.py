@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _MODEL_GRAPH, _MODEL_METADATA, _MODEL_TRAINING, _MODEL_FUNCTIONS = 7, 14, 20, 25
 _GRAPH_NODE, _GRAPH_TENSOR, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
@@ -26,20 +27,14 @@ _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _DOMAINS = ("", "ai.onnx")
 _LOOPS = ("If", "Loop", "Scan", "SequenceMap")  # their graphs give them away too
 _LONGEST_NAME = 100
-_LARGEST = {
-    "scales": 16,
-    "multiple": 1024,
-    "context": 10_000,
-    "levels": 10_000,
-    "preset": 10_000,
-}  # far beyond those of any network of this package
+# Far beyond those of any network of this package.
+_LARGEST = {"scales": 16, "multiple": 1024, "context": 10_000, "levels": 10_000, "preset": 10_000}
 
 Buffer = bytes | memoryview
 """Of parts of a model there are views, no copies: it may be large."""
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """What a network that works coarse to fine makes of the whole picture at one of its levels."""
 
     reduction: int

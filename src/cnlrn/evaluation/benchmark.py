@@ -34,10 +34,9 @@ from cnlrn.yamlfile import Natural, Schema, Within
 
 MEGABYTE = 2**20
 _LONGEST_NAME = 40  # letters; charts have room for so many
-_LONGEST_REASON = 500
-_SAFE_NAME = re.compile(
-    r"(?!(con|prn|aux|nul|com\d|lpt\d)(\.|$))[a-z0-9_][a-z0-9._+-]{0,79}(?<!\.)"
-)  # of a file, on any disk
+_LONGEST_REASON = 1000
+# Of a file, on any disk.
+_SAFE_NAME = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)(\.|$))[a-z0-9_][a-z0-9._+-]{0,79}(?<!\.)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # how cells begin that spreadsheets compute
 
 Progress = Callable[[str, int, int], None]

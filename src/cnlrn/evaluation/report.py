@@ -15,7 +15,6 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 import yaml
-from markupsafe import Markup
 
 from cnlrn.data.pictures import Byte
 from cnlrn.data.sets import read
@@ -148,8 +147,8 @@ def _text(text: str) -> str:
 
 
 def _printable(value: object) -> object:
-    """For HTML: letters that can be printed, and line ends."""
-    if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
+    """What a template shows: of texts, but not of HTML, only letters that can be printed, and line ends."""
+    if isinstance(value, str) and not hasattr(value, "__html__") and not value.isprintable():
         return "\n".join(cut(line, len(line)) for line in value.split("\n"))
     return value
 

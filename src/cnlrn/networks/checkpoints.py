@@ -52,7 +52,7 @@ def load_checkpoint(net: nn.Module, path: str | Path) -> None:
             is then unchanged.
     """
     expected = net.state_dict()
-    views = [view for state in _read(Path(path)) for view in _views(state)]
+    views = (view for state in _read(Path(path)) for view in _views(state))
     state = max(views, key=lambda view: len(expected.keys() & view.keys()))  # of equals the first
     other_shape = [
         f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
@@ -164,7 +164,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 def _state_dicts(content: object) -> Iterator[Weights]:
     """The dictionaries of names and tensors in what a PyTorch file holds, the outermost and likeliest first.
 
-    A dictionary may hold itself, so each is visited once, and neither depth nor number are without bounds.
+    A dictionary may hold itself, so each is visited once; their depth and number are bounded.
     """
     waiting: deque[tuple[object, int]] = deque([(content, 0)])
     seen: set[int] = set()
