@@ -11,7 +11,7 @@ import math
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,18 +28,6 @@ _BYTES, _OWN_SIZE_BYTES, _LEVEL_BYTES = 1200, 400, 80
 _QUIET = 4  # only what is fatal: every other error comes as an exception
 
 
-class Level(NamedTuple):
-    """What a network that works coarse to fine makes of the whole picture beforehand.
-
-    A feature stands for `reduction` x `reduction` pixels and has so many `channels`; tiles of it are exact with
-    `context` LR pixels around them.
-    """
-
-    reduction: int
-    channels: int
-    context: int
-
-
 class Engine(Protocol):
     """A network ready to run.
 
@@ -52,7 +40,7 @@ class Engine(Protocol):
     scales: tuple[int, ...]
     multiple: int
     context: int | None
-    levels: tuple[Level, ...]
+    levels: tuple[onnxfile.Level, ...]
 
     def pixels_within(self, memory: int, level: bool = False) -> int:
         """How many LR pixels can be computed at once in so many bytes, of the picture or of a level."""
@@ -110,16 +98,12 @@ class OnnxEngine:
         if sha256 is not None and hashlib.sha256(self._model).hexdigest() != sha256:
             raise CnlrnError(f"the model {path} is damaged (its checksum differs from its card's); install cnlrn again")
         try:
-            metadata = onnxfile.metadata(self._model)
-            self.name = metadata["name"]
-            self.scales = tuple(int(scale) for scale in metadata["scales"].split(","))
-            self.multiple = int(metadata["multiple"])
-            self.context = int(metadata["context"]) if metadata["context"] else None
-            self._surveys = metadata.get("survey") == "yes"
-            levels = filter(None, metadata.get("levels", "").split(","))
-            self.levels = tuple(Level(*map(int, level.split(":"))) for level in levels)
-        except (KeyError, TypeError, ValueError):
-            raise CnlrnError(f"{path} is damaged or not a model made by `cnlrn export`") from None
+            metadata = onnxfile.check(self._model)
+        except ValueError as error:
+            raise CnlrnError(f"{path} is damaged or not a model made by `cnlrn export`: {error}") from None
+        self.name, self.scales = metadata.name, metadata.scales
+        self.multiple, self.context, self._surveys = metadata.multiple, metadata.context, metadata.survey
+        self.levels = metadata.levels
         self._path, self._device = path, device
         self._threads = threads and min(threads, os.cpu_count() or 1)  # more would only wait for each other
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}

@@ -1,7 +1,10 @@
-"""The one exception that stands for a user's mistake: its message says what is wrong and what to do. And what to say
-of a name that is not known."""
+"""The one exception that stands for a user's mistake: its message says what is wrong and what to do. And how messages
+show what a user gave: in one line of readable length, with the nearest name that is known."""
 
+import reprlib
 from collections.abc import Collection
+
+_READABLE = 80  # letters
 
 
 class CnlrnError(Exception):
@@ -14,3 +17,16 @@ def nearest(wanted: str, known: Collection[str], prefix: str = "") -> str:
 
     near = difflib.get_close_matches(wanted.lower(), known, n=1, cutoff=0.5)
     return f"did you mean {prefix}{near[0]}?" if near else f"choose from {', '.join(known)}"
+
+
+def cut(text: str, most: int = _READABLE) -> str:
+    """`text`, at most so many letters of it; those that cannot be printed, such as line ends, become U+FFFD."""
+    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text[: most + 1])
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def shown(value: object) -> str:
+    """`value` as Python writes it, shortened inside where it is long or nested."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 2, _READABLE, _READABLE
+    return cut(short.repr(value), _READABLE + 2)

@@ -5,13 +5,14 @@ And their folders, and whether a file can be written at all, so that a user hear
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, shown
 
 
 def is_there(path: Path) -> bool:
@@ -22,6 +23,19 @@ def is_there(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Whether it is a folder that may be looked at."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def expanded(text: str, what: str) -> Path:
+    """The path that a user wrote, its ~ expanded; CnlrnError names `what` where no file can have that name."""
+    try:
+        path = Path(text).expanduser()
+        os.lstat(path)
+    except RuntimeError as error:
+        raise CnlrnError(f"{what} is {shown(text)}; there is no such user whose home ~ could be") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise CnlrnError(f"{what} is {shown(text)}; no file can have so long a name") from error
+    return path
 
 
 def make_folder(folder: Path) -> None:

@@ -1,22 +1,111 @@
 """YAML files read into frozen dataclasses, every key and type checked, and dataclasses turned back into plain values.
 
-What the keys mean, and which values make sense together, is checked by those who own the dataclasses.
+Only what a recipe or a suite needs of YAML is read: words, decimal numbers, true and false, lists, and keys and values.
+Dates are words; aliases, tags, merged, repeated and other keys, and files of more than 256 kB are refused, so that no
+file takes much time or memory. What the keys mean, and which values make sense together, is checked by those who own
+the dataclasses.
 """
 
 import dataclasses
 import math
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
 
-from cnlrn.errors import CnlrnError, nearest
+from cnlrn.errors import CnlrnError, cut, nearest, shown
+from cnlrn.files import expanded
 
 _T = TypeVar("_T")
+
+_LARGEST_FILE = 2**18  # bytes
+_MOST_NODES = 10_000
+_DEEPEST = 20
+_LONGEST_TEXT = 4096
+_LARGEST_NUMBER = 2**63 - 1  # what libraries take for a whole number
+_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and halves of characters
+
+
+class _Loader(yaml.SafeLoader):
+    """The part of YAML that this module's first paragraph names."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        self._nodes += 1
+        self._depth += 1
+        if isinstance(event, yaml.AliasEvent):
+            raise _refusal("an alias (*) stands for a value; write the value itself", event)
+        if getattr(event, "tag", None) is not None:
+            raise _refusal("a tag (!) stands before a value; leave it out", event)
+        if self._depth > _DEEPEST:
+            raise _refusal(f"values are nested more than {_DEEPEST} deep", event)
+        if self._nodes > _MOST_NODES:
+            raise _refusal(f"there are more than {_MOST_NODES:,} values", event)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        mapping: dict[Hashable, object] = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if type(key) not in (str, int):
+                raise _refusal(f"{shown(key)} is no key; write a word, in quotes if need be", key_node)
+            if key in mapping:
+                raise _refusal(f"the key {cut(str(key))} is there twice", key_node)
+            mapping[key] = self.construct_object(value_node, deep=deep)
+        return mapping
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        text = str(super().construct_scalar(node))
+        if len(text) > _LONGEST_TEXT:
+            raise _refusal(f"a text has {len(text):,} letters, more than {_LONGEST_TEXT:,}", node)
+        if _UNFIT.search(text):
+            raise _refusal(f"{shown(text)} has letters that no text has", node)
+        return text
+
+
+_KEPT = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:null")
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in patterns if tag in _KEPT]
+    for first, patterns in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]{0,30})$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"),
+    list("-+.0123456789"),
+)
+
+
+def load(text: str, what: str) -> object:
+    """The value that a text in YAML stands for; CnlrnError, which calls the text `what`, where it is none."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise CnlrnError(f"{what} is not YAML: {_reason(error)}") from error
+
+
+def _refusal(problem: str, place: yaml.Event | yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)  # type: ignore[arg-type]
+
+
+def _reason(error: yaml.YAMLError) -> str:
+    """What is wrong, and where, in one line."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return cut(str(error), 200)
+    parts = [part for part in (error.context, error.problem) if part]
+    mark = error.problem_mark
+    return cut(", ".join(parts), 200) + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
 
 
 @dataclass(frozen=True)
@@ -28,7 +117,7 @@ class Within:
     below: float = math.inf
 
     def check(self, value: float, where: str) -> None:
-        """CnlrnError where `value`, that of the key `where`, is outside, or not a number at all."""
+        """CnlrnError where `value`, that of the key `where`, is outside."""
         if not (self.least <= value <= self.most and value < self.below):
             bounds = {"at least": self.least, "at most": self.most, "below": self.below}
             words = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
@@ -56,11 +145,16 @@ class Schema:
     def tree(self, file: Path) -> dict[str, object]:
         """The keys and values in a file; CnlrnError where it cannot be read or holds something else."""
         try:
-            tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+            with file.open("rb") as stream:
+                content = stream.read(_LARGEST_FILE + 1)
+            text = content.decode()
         except OSError as error:
             raise CnlrnError(f"cannot read the {self.what} {file}: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             raise CnlrnError(f"{file} is not YAML: {error}") from error
+        if len(content) > _LARGEST_FILE:
+            raise CnlrnError(f"{file} is no {self.what}: it has more than {_LARGEST_FILE // 2**10} kB")
+        tree = load(text, str(file))
         if not isinstance(tree, dict):
             raise CnlrnError(f"{file} is no {self.what}; expected keys and values")
         return tree
@@ -93,7 +187,7 @@ class Schema:
             arguments[1].check(number, where)
             return number
         if kind == Number:
-            return value if type(value) is int else self._value(float, value, where)
+            return self._value(int if type(value) is int else float, value, where)
         if origin in (typing.Union, types.UnionType):
             if type(None) not in arguments:
                 return self._one_of_kinds(arguments, value, where)
@@ -104,30 +198,32 @@ class Schema:
             return value
         if origin is dict and isinstance(value, Mapping):
             return {
-                self._value(arguments[0], k, where): self._value(arguments[1], v, f"{where}.{k}")
+                self._value(arguments[0], k, f"a key of {where}"): self._value(
+                    arguments[1], v, f"{where}.{cut(str(k))}"
+                )
                 for k, v in value.items()
             }
         if origin is tuple and isinstance(value, list) and (arguments[-1] is ... or len(value) == len(arguments)):
             return tuple(self._value(arguments[0], item, where) for item in value)
         if kind is Path and isinstance(value, str):
-            return Path(value).expanduser()
-        if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-            try:
-                return float(value)  # YAML 1.1 reads 1e-4, without a dot, as a string
-            except ValueError:
-                pass
-        elif kind in (bool, int, str) and type(value) is kind:
+            return expanded(value, where)
+        if kind is float and type(value) in (int, float) and math.isfinite(typing.cast(float, value)):
+            return float(typing.cast(float, value))
+        if kind is int and type(value) is int and abs(value) > _LARGEST_NUMBER:
+            raise CnlrnError(f"{where} is {shown(value)}; that is too large a number")
+        if kind in (bool, int, str) and type(value) is kind:
             return value
-        raise CnlrnError(f"{where} is {value!r}; expected {_words(kind)}")
+        raise CnlrnError(f"{where} is {shown(value)}; expected {_words(kind)}")
 
     def _dataclass(self, cls: type, value: object, where: str) -> object:
         if not isinstance(value, Mapping):
-            raise CnlrnError(f"{where or f'the {self.what}'} is {value!r}; expected keys and values")
+            raise CnlrnError(f"{where or f'the {self.what}'} is {shown(value)}; expected keys and values")
         hints = typing.get_type_hints(cls, include_extras=True)
         prefix = f"{where}." if where else ""
         for key in value:
             if key not in hints:
-                raise CnlrnError(f"unknown key {prefix}{key} in the {self.what}; {nearest(str(key), hints, prefix)}")
+                name = cut(str(key))
+                raise CnlrnError(f"unknown key {prefix}{name} in the {self.what}; {nearest(name, hints, prefix)}")
         for field in dataclasses.fields(cls):
             optional = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
             if not optional and field.name not in value:
@@ -137,12 +233,12 @@ class Schema:
     def _one_of_kinds(self, classes: tuple[object, ...], value: object, where: str) -> object:
         kinds = {name: cls for name, cls in self.kinds.items() if cls in classes}
         if not isinstance(value, Mapping):
-            raise CnlrnError(f"{where} is {value!r}; expected keys and values, and kind one of {', '.join(kinds)}")
+            raise CnlrnError(f"{where} is {shown(value)}; expected keys and values, and kind one of {', '.join(kinds)}")
         if "kind" not in value and len(named := [key for key in value if key in kinds]) == 1:
             return self._dataclass(kinds[named[0]], value, where)
         if str(value.get("kind")) not in kinds:
             unknown = [] if "kind" in value else list(value)[:1]
-            hint = "".join(f"; {nearest(str(key), kinds, where + '.')}" for key in unknown)
+            hint = "".join(f"; {nearest(cut(str(key)), kinds, where + '.')}" for key in unknown)
             raise CnlrnError(f"{where}.kind must be one of {', '.join(kinds)}{hint}")
         rest = {key: item for key, item in value.items() if key != "kind"}
         return self._dataclass(kinds[str(value["kind"])], rest, where)

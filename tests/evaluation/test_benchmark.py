@@ -1,8 +1,10 @@
 import csv
 import json
+import os
 import re
 import shlex
 import sys
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +13,15 @@ import numpy as np
 import pytest
 import yaml
 
+from cnlrn import networks
 from cnlrn.data.pictures import read
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError
+from cnlrn.evaluation import benchmark, report
 from cnlrn.evaluation.benchmark import SCHEMA, Record, Results, Suite, load, run
-from cnlrn.evaluation.metrics import score
+from cnlrn.evaluation.metrics import Metric, score
 from cnlrn.evaluation.systems import Bicubic, Chain, Command, Model, Network
+from cnlrn.networks.checkpoints import save_weights
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 LOGGING = """
@@ -171,6 +176,137 @@ def test_a_folder_that_cannot_be_written_is_named(suite: Suite, tmp_path: Path) 
         run(suite, tmp_path / "file")
 
 
+def write_pairs(folder: Path, names: list[str]) -> None:
+    """Pairs of plain pictures, each of another gray, 1, 2 and so on."""
+    for gray, name in enumerate(names, start=1):
+        for place, side in (("blurry_x4", 24), ("sharp", 96)):
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            data = cv2.imencode(".png", np.full((side, side, 3), gray, np.uint8))[1]
+            (folder / place / f"{name}.png").write_bytes(data.tobytes())
+
+
+def test_names_that_look_alike_have_pictures_of_their_own_below_the_folder_of_the_benchmark(tmp_path: Path) -> None:
+    names = ["a b", "a_b", "a-b", "a.b", "a|b", "a'b", 'a"b', "a\nb", "=a", "con", "x" * 100]
+    names += ["\u0430b", "a b~0123456789abcdef", "..b", "...", "-rf"]
+    write_pairs(tmp_path / "pairs", names)
+    apart = ["A B", "A_B", "caf\u00e9", "cafe\u0301"]  # in folders of their own, as some disks take two for one
+    for place, name in enumerate(apart):
+        write_pairs(tmp_path / str(place), [name])
+    sets = {"..": "pairs", "../..": "pairs", "/abs": "pairs", "A": "0", "a": "1", ".": "2", "...": "3"}
+    suite = Suite(
+        {name: str(tmp_path / place) for name, place in sets.items()},
+        {"..": Bicubic(), "b/c": Bicubic(), "b c": Bicubic(), "B C": Bicubic()},
+        metrics=("psnr",),
+        threads=1,
+        shown=len(names),
+    )
+    out = tmp_path / "out"
+    before = set(tmp_path.rglob("*"))
+    results = run(suite, out)
+    report.write(results, out)
+
+    assert [row.failed for row in results.rows] == [None] * 28
+    files: list[Path] = []
+    for shown in results.shown:
+        gray = read(shown.sharp)[0, 0, 0]
+        restored = [file for file, _ in shown.restored.values()]
+        files += [shown.blurry, shown.sharp, *restored]
+        for file in (shown.blurry, *restored):
+            assert (read(file) == gray).all(), (shown.set, shown.picture)
+        if sets[shown.set] == "pairs":
+            assert gray == 1 + names.index(shown.picture)
+    spelled = {unicodedata.normalize("NFC", str(file)).casefold() for file in files}
+    assert len(spelled) == len(files) == 6 * (3 * len(names) + len(apart))
+    assert all(file.resolve().is_relative_to(out / "pictures") for file in files)
+    assert {path for path in tmp_path.rglob("*") if path != out and out not in path.parents} == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names of any bytes")
+def test_a_file_name_of_bytes_that_are_no_text_is_shown_as_far_as_it_is_text(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs", [os.fsdecode(b"caf\xe9\x1b[31m")])
+    results = run(Suite({"mine": str(tmp_path / "pairs")}, {"cubic": Bicubic()}, threads=1), tmp_path / "out")
+    report.write(results, tmp_path / "out")
+    assert rows(tmp_path / "out" / "results.csv")[0]["picture"] == "caf\ufffd\ufffd[31m"
+    assert "caf\ufffd\ufffd[31m" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    again = run(Suite({"mine": str(tmp_path / "pairs")}, {"cubic": Bicubic()}, threads=1), tmp_path / "out")
+    assert again == results
+
+
+def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
+    starts = ["=", "+", "-", "@", "\t", "\r", " =", "\uff1d"]
+    write_pairs(tmp_path / "pairs", [f"{start}cmd|' !A0" for start in starts])
+    systems = {"=1+1": Bicubic(), "@SUM(1)": Command("false {input} {output}")}
+    out = tmp_path / "out"
+    run(Suite({"-2+3": str(tmp_path / "pairs")}, systems, threads=1, shown=0), out)
+    for file in ("results.csv", "summary.csv"):
+        for row in rows(out / file):
+            for cell in row.values():
+                assert not re.match(r"[\s=+@\uff1d-]", cell) or re.fullmatch(r"-?[\d.]+", cell), cell
+    assert {row["set"] for row in rows(out / "summary.csv")} == {"'-2+3"}
+    assert len(rows(out / "results.csv")) == len(starts)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_result_that_is_no_number_fails_the_row(suite: Suite, tmp_path: Path, value: float) -> None:
+    net = networks.build("srcnn-s")
+    next(net.parameters()).data.view(-1)[0] = value
+    save_weights(net, tmp_path / "w.safetensors")
+    systems = {"broken": Network("srcnn-s", tmp_path / "w.safetensors"), "cubic": Bicubic()}
+    results = run(replace(suite, systems=systems), tmp_path / "out")
+    broken, cubic = results.rows
+    assert broken.failed == "its result has values that are no numbers or infinite"
+    assert broken.scores == {}
+    assert cubic.failed is None
+    assert {row["system"] for row in rows(tmp_path / "out" / "results.csv")} == {"cubic"}
+
+
+def test_a_figure_that_is_no_number_fails_the_row(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Metric("psnr", "PSNR", True, 3, True, lambda restored, sharp: float("nan"))
+    monkeypatch.setattr(benchmark, "metric", lambda name: broken)
+    results = run(replace(suite, systems={"cubic": Bicubic()}, metrics=("psnr",)), tmp_path / "out")
+    assert results.rows[0].failed == "one: its psnr is nan, no number"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scores": {"psnr": float("nan"), "ssim": 1.0}},
+        {"scores": {"psnr": float("inf"), "ssim": 1.0}},
+        {"scores": {"psnr": "20", "ssim": 1.0}},
+        {"scores": [1, 2]},
+        {"seconds": 0},
+        {"seconds": float("nan")},
+        {"seconds": "1"},
+        {"memory": -1},
+        {"key": [1]},
+    ],
+)
+def test_a_line_of_results_that_makes_no_sense_is_measured_again(
+    suite: Suite, tool: Tool, tmp_path: Path, change: dict[str, object]
+) -> None:
+    out = tmp_path / "out"
+    run(suite, out)
+    tool.calls()
+    first, second = (out / "results.jsonl").read_text().splitlines()
+    (out / "results.jsonl").write_text(json.dumps(json.loads(first) | change) + "\n" + second + "\n[[[[\n\xff\n")
+    assert run(suite, out).rows[0].failed is None
+    assert tool.calls() == 2
+
+
+def test_a_set_that_no_disk_can_hold_is_one_sentence(suite: Suite, tmp_path: Path) -> None:
+    for spec in ("x" * 4000, "reds:" + "x" * 300, "~nosuchuser/x", "reds:~nosuchuser/x", "pairs:~nosuchuser/x,y"):
+        with pytest.raises(CnlrnError) as caught:
+            run(replace(suite, sets={"mine": spec}), tmp_path / "out")
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 700
+    long = {"long": Command("x" * 4000 + " {input} {output}"), "cubic": Bicubic()}
+    results = run(replace(suite, systems=long), tmp_path / "out")
+    assert len(results.rows[0].failed or "") <= 1000
+    assert results.rows[1].failed is None
+
+
 MINIMAL = "sets: {mine: pairs}\nsystems: {cubic: {kind: bicubic}}\n"
 
 
@@ -210,6 +346,19 @@ def test_a_suite_written_out_reads_back_equal(tmp_path: Path) -> None:
         ("sets: {mine: pairs}\nsystems: {a: {network: rcan-s, weight: w}}", "did you mean systems.a.weights"),
         ("sets: {mine: pairs}\nsystems: {a: {command: x, timeout: soon}}", "systems.a.timeout is 'soon'"),
         ("sets: {mine: pairs}\nsystems: {a: {chain: 'deblur:b'}}", "there is no system 'b'"),
+        ("sets: {'': pairs}\nsystems: {a: {kind: bicubic}}", "'' is no name of a set or system"),
+        ("sets: {mine: pairs}\nsystems: {' ': {kind: bicubic}}", "' ' is no name"),
+        ('sets: {"a\\nb": pairs}\nsystems: {a: {kind: bicubic}}', r"'a\\nb' is no name"),
+        ('sets: {"a\\u202Eb": pairs}\nsystems: {a: {kind: bicubic}}', r"'a\\u202eb' is no name"),
+        (MINIMAL + "threads: 100000", "threads is 100000; it must be at least 1 and at most 1024"),
+        (
+            "sets: {mine: pairs}\nsystems: {a: {network: rcan-s, weights: w, preset: {blocks: 1000000000}}}",
+            "at most 10,000",
+        ),
+        (
+            f"sets: {{mine: pairs}}\nsystems: {{a: {{network: {'n' * 4000}, weights: w}}}}",
+            'no network called "n{77}[.]{3}"',
+        ),
         (f"sets: {{mine: pairs}}\nsystems: {{{'a' * 41}: {{kind: bicubic}}}}", "longer than 40 letters"),
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cnlrn.data.pictures import Byte, read
+from cnlrn.errors import CnlrnError
 from cnlrn.evaluation import report
 from cnlrn.evaluation.benchmark import Results, Row, Shown, Suite
 from cnlrn.evaluation.costs import Costs
@@ -195,3 +196,36 @@ def test_markdown_has_the_same_tables(results: Results, tmp_path: Path) -> None:
     assert "| **22.500** | **5.00** |" in first
     assert "| broken&#124; | failed: out of luck |\n" in first
     assert "Abacus 3000" in second
+
+
+HOSTILE = (
+    "<script>alert(1)</script> a|b `c` *d* _e_ [f](javascript:g) ![h](http://i) \\ ~j~ &lt;\nk\x1b[31m \u202e \udcff"
+)
+
+
+def test_whatever_names_and_reasons_say_is_text_in_both_reports(results: Results, tmp_path: Path) -> None:
+    rows = [*results.rows, Row("mean_while", "first", failed=HOSTILE)]
+    costs = results.costs | {HOSTILE: Costs(None, None), "mean_while": Costs(None, None)}
+    rows = [replace(row, system=HOSTILE) if row.system == SYSTEMS[2] else row for row in rows]
+    shown = [replace(results.shown[0], picture=HOSTILE)]
+    hostile = replace(results, rows=rows, costs=costs, shown=shown, pairs={**results.pairs, HOSTILE: 3})
+
+    parsed = page(hostile, tmp_path)  # every tag closed in its place
+    assert [row[0] for row in parsed.tables[0]].count("mean_while") == 1
+    assert sum(tag == "script" for tag in re.findall(r"<(\w+)", (tmp_path / "report.html").read_text("utf-8"))) == 1
+    assert {image["src"][:5] for image in parsed.images if image["src"]} == {"data:"}
+
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| mean_while | failed: &#60;script&#62;" in text
+    assert text.replace("\n", "").isprintable()
+    tables = [line for line in text.splitlines() if line.startswith("| ")]
+    for line in tables:
+        rest = line.replace("**22.500**", "").replace("**5.00**", "").replace("---:", "")
+        assert not re.search(r"[<>`*\[\]\\~]|://|(?<!\w)_|_(?!\w)", rest), line
+    assert {len(line.split("|")) for line in tables} == {9, 4}
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(results: Results, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CnlrnError, match=r"cannot write .*report\.html \(Not a directory\)"):
+        report.write(results, tmp_path / "file")

@@ -9,7 +9,7 @@ from torch import nn
 
 from cnlrn.errors import CnlrnError
 from cnlrn.networks.base import RestorationNetwork
-from cnlrn.networks.deblurgan import DEBLURGAN_S, DeblurGAN, DeblurGANPreset
+from cnlrn.networks.deblurgan import DEBLURGAN_2019, DEBLURGAN_S, DeblurGAN, DeblurGANPreset
 from cnlrn.networks.deblurganv2 import DEBLURGANV2_S, DeblurGANv2, DeblurGANv2Preset, InvertedResidual
 from cnlrn.networks.eddsrn import EDDSRN, EDDSRN_S, EDDSRNPreset
 from cnlrn.networks.gfn import GFN, GFN_S, GFNPreset
@@ -32,7 +32,7 @@ COMPACT: dict[type[RestorationNetwork], Any] = {
 # A few blocks each: quick, and the context is still that of the formula.
 SMALL: dict[type[RestorationNetwork], Any] = {
     DeblurGAN: DeblurGANPreset(width=2, blocks=2),
-    DeblurGANv2: DeblurGANv2Preset(width=4, backbone_width=0.1),
+    DeblurGANv2: DeblurGANv2Preset(width=8, backbone_width=0.1),
     SRN: SRNPreset(width=2, blocks=1),
     PSSNSC: PSSNSCPreset(width=2, blocks=2),
     MPRNet: MPRNetPreset(width=4, width_step=4, last_step=4, blocks=2, reduction=2),
@@ -47,7 +47,8 @@ each = pytest.mark.parametrize("network", list(COMPACT), ids=lambda network: net
     ("network", "preset", "parameters"),
     [
         (MPRNet, MPRNetPreset(), 20_127_073),  # one PReLU, which the checkpoint holds once a block
-        (DeblurGAN, DeblurGANPreset(), 6_067_459),
+        (DeblurGAN, DeblurGANPreset(), 11_378_179),
+        (DeblurGAN, DEBLURGAN_2019, 6_067_459),
         (SRN, SRNPreset(), 6_881_251 + 1_180_160),  # encoder and decoder, and the memory
     ],
 )
@@ -86,6 +87,13 @@ def test_deblurgan_v2_with_the_unused_end_of_its_backbone_has_the_published_numb
         (
             DeblurGAN,
             DeblurGANPreset(),
+            117,
+            11_388_698,
+            "66d9aae4c9e619001a0ccb6559902afef7ccbfc099b7fd586b7a55c81040a6d9",
+        ),
+        (
+            DeblurGAN,
+            DEBLURGAN_2019,
             72,
             6_073_361,
             "fa3e315402359b4631dc72bc6e25ccc42e6f8d5945158eff7d7aa9594588c5b1",
@@ -144,7 +152,8 @@ def test_gradients_reach_every_parameter(network):
 
 
 @pytest.mark.parametrize("network", [DeblurGAN, SRN, PSSNSC, SCGAN, EDDSRN, GFN])
-def test_nothing_beyond_the_context_reaches_a_pixel_and_something_near_its_rim_does(network):
+def test_nothing_beyond_the_context_reaches_a_pixel_and_something_near_its_rim_does(network, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "detach", lambda x: x)  # SRN stops gradients, which here tell what is seen
     net = small_and_positive(network)
     multiple, scale = net.multiple, max(net.scales)
     margin = net.context + multiple
@@ -180,7 +189,7 @@ def test_without_its_last_convolution_a_deblurring_network_gives_the_blurry_pict
 def test_deblurgan_takes_statistics_of_the_picture_in_training_and_running_ones_in_evaluation():
     torch.manual_seed(0)
     net = DeblurGAN(DeblurGANPreset(width=2, blocks=1, dropout=0))
-    lr = torch.rand(1, 3, 16, 16)
+    lr = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         trained, evaluated = net.train()(lr), net.eval()(lr)
         assert not torch.allclose(trained, evaluated, atol=1e-3)
@@ -217,6 +226,13 @@ def test_a_pyramid_holds_the_picture_at_three_sizes_the_full_one_last(network):
     quarter, half, full = net.pyramid(lr)
     assert (quarter.shape, half.shape) == ((1, 3, 8, 12), (1, 3, 16, 24))
     assert torch.equal(full, net(lr))
+
+
+def test_gradients_of_srn_go_back_to_earlier_passes_through_the_memory_alone():
+    torch.manual_seed(0)
+    net = SRN(SMALL[SRN])
+    pictures = net.pyramid(torch.rand(1, 3, 32, 32))
+    assert torch.autograd.grad(pictures[1].sum(), pictures[0], allow_unused=True) == (None,)
 
 
 @torch.no_grad()

@@ -55,7 +55,8 @@ def test_adversarial_papers_compare_features_where_the_user_has_weights() -> Non
     assert esrgan.perceptual == Perceptual(Path("vgg19.pth"), {"conv5_4": 1.0}, "l1")
     assert esrgan.loss == Loss(l1=0.01, gradient=0)
     second = load(COMPARE, ["network=deblurgan-v2", weights])
-    assert second.adversarial == Adversarial("relativistic-lsgan", "double-scale", 0.01)
+    assert second.adversarial == Adversarial("relativistic-lsgan", "double-scale", 0.0025)
+    assert second.perceptual == Perceptual(Path("vgg19.pth"), {"conv3_3": 0.006})
     assert second.loss == Loss(l1=0, gradient=0, squared=2)
 
 

@@ -3,8 +3,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cnlrn import networks
+from cnlrn.data.sets import open_set
+from cnlrn.degradation import pipeline
 from cnlrn.errors import CnlrnError
-from cnlrn.training.recipe import PreparedData, RedsData, load, plain
+from cnlrn.training.recipe import PreparedData, RedsData, SetData, SharpData, load, plain
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MINIMAL = "network: cnlrn-xs\nsteps: 10\ndata: {kind: sharp, folder: photos}\n"
@@ -82,7 +85,7 @@ def test_a_recipe_written_out_reads_back_equal(tmp_path: Path) -> None:
         ("data.patch=-64", "data.patch is -64; it must be at least 1"),
         ("data.text=5", "data.text is 5.0; it must be at least 0 and at most 1"),
         ("optimiser.clip=-1", "optimiser.clip is -1.0; it must be at least 0"),
-        ("optimiser.lr=nan", "optimiser.lr is nan; it must be at least 0"),
+        ("optimiser.lr=nan", "optimiser.lr is 'nan'; expected a number"),
         ("optimiser.betas=[0.9, 1]", "optimiser.betas is 1.0; it must be at least 0 and below 1"),
         ("loss.exits={4: -1}", "loss.exits.4 is -1.0; it must be at least 0"),
         ("loss.exits={4: 0}", "the loss has no exit"),
@@ -110,3 +113,43 @@ def test_a_missing_key_or_file_is_named(tmp_path: Path) -> None:
         load(tmp_path / "nowhere.yaml")
     with pytest.raises(CnlrnError, match="not YAML"):
         load(written(tmp_path, "a: [1"))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "network=" + 4000 * "n",
+        "network=[" + 500 * "n," + "]",
+        "network=" + 5000 * "[",
+        "network=&a [*a]",
+        "network=!!python/name:os.system",
+        "steps=2020-13-45",
+        "steps=99999999999999999999",
+        "batch=9223372036854775807",
+        "workers=100000",
+        "devices=100000",
+        "loss=" + 4000 * "p",
+        "data.degradation=" + 4000 * "d",
+        "data.folder=~nosuchuser/x",
+        "data.folder=" + 4000 * "x",
+        'data.folder="a\\0b"',
+        "data={set: " + 4000 * "s" + "}",
+        "data={set: gopro:~nosuchuser/x}",
+        "preset={group_blocks: 1000000000}",
+        "validation={a: ~nosuchuser/x}",
+    ],
+    ids=lambda override: ascii(override)[:40],
+)
+def test_whatever_a_recipe_says_is_refused_in_one_readable_line(tmp_path: Path, override: str) -> None:
+    def use() -> None:
+        recipe = load(written(tmp_path, MINIMAL), [override])
+        networks.build(recipe.network, recipe.preset)
+        if isinstance(recipe.data, SetData):
+            open_set(recipe.data.set)
+        if isinstance(recipe.data, SharpData):
+            pipeline.recipe(recipe.data.degradation)
+
+    with pytest.raises(CnlrnError) as caught:
+        use()
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 700

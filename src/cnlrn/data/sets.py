@@ -20,7 +20,8 @@ from cnlrn.data import pictures
 from cnlrn.data.pictures import Byte
 from cnlrn.degradation import SCALE
 from cnlrn.degradation.resize import bicubic
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, cut
+from cnlrn.files import expanded
 
 Split = Literal["train", "test"]
 
@@ -95,11 +96,11 @@ def open_set(spec: str | Path, split: Split = "test") -> PairSet:
     if colon and kind == "pairs":
         lr, comma, sharp = place.partition(",")
         if not comma or not lr or not sharp:
-            raise CnlrnError(f"{text} names no two folders; write pairs:LR_FOLDER,SHARP_FOLDER")
-        return PairSet(text, match(Path(lr).expanduser(), Path(sharp).expanduser()))
+            raise CnlrnError(f"{cut(text, 200)} names no two folders; write pairs:LR_FOLDER,SHARP_FOLDER")
+        return PairSet(text, match(expanded(lr, "the folder"), expanded(sharp, "the folder")))
     if colon and kind in SETS:
         return _published(kind, place, split)
-    folder = Path(text).expanduser()
+    folder = expanded(text, "the set")
     if (folder / "val_sharp").is_dir():
         return _published("reds", text, split)
     if not ((folder / "blurry_x4").is_dir() and (folder / "sharp").is_dir()):
@@ -292,7 +293,7 @@ def _published(kind: str, place: str, split: Split) -> PairSet:
         raise CnlrnError(f"{kind}: names no folder; write {kind}:FOLDER, the folder that holds {published.title}")
     if split not in published.sizes:
         raise CnlrnError(f"{published.title} ({kind}) has no {split} split; it serves to evaluate only")
-    folder = Path(place).expanduser()
+    folder = expanded(place, f"the folder of {kind}")
     try:
         pairs = published.pairs(folder, split)
     except CnlrnError as error:

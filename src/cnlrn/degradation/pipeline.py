@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cnlrn.degradation import camera, optics, sensor
 from cnlrn.degradation.resize import bicubic
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, cut
 
 Byte = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float32]
@@ -131,7 +131,7 @@ class Pair:
 def recipe(name: str) -> Recipe:
     """The recipe of this name; CnlrnError names the known ones."""
     if name not in RECIPES:
-        raise CnlrnError(f"unknown degradation recipe '{name}'; choose one of {', '.join(RECIPES)}")
+        raise CnlrnError(f"unknown degradation recipe '{cut(name)}'; choose one of {', '.join(RECIPES)}")
     return RECIPES[name]
 
 

@@ -5,7 +5,9 @@ everything that decides it. How results are shown is in `cnlrn.evaluation.report
 """
 
 import csv
+import hashlib
 import json
+import math
 import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,13 +15,14 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 
 from cnlrn.data import pictures
 from cnlrn.data.pictures import Byte
 from cnlrn.data.sets import Pair, PairSet, open_set
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, cut, shown
 from cnlrn.evaluation import costs, systems
 from cnlrn.evaluation.costs import Costs
 from cnlrn.evaluation.metrics import Metric, metric
@@ -27,10 +30,14 @@ from cnlrn.evaluation.pairs import compared
 from cnlrn.evaluation.systems import Spec
 from cnlrn.evaluation.worker import Failure, Worker, started
 from cnlrn.files import replacing
-from cnlrn.yamlfile import Count, Natural, Schema
+from cnlrn.yamlfile import Natural, Schema, Within
 
 MEGABYTE = 2**20
 _LONGEST_NAME = 40  # letters; charts have room for so many
+_LONGEST_REASON = 1000
+# Of a file, on any disk.
+_SAFE_NAME = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)(\.|$))[a-z0-9_][a-z0-9._+-]{0,79}(?<!\.)")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # how cells begin that spreadsheets compute
 
 Progress = Callable[[str, int, int], None]
 """Called with what is measured now, how many pictures are done with, and how many there are."""
@@ -45,7 +52,7 @@ class Suite:
     systems: dict[str, Spec]
     metrics: tuple[str, ...] = ("psnr", "ssim")
     """Names that `cnlrn.evaluation.metrics.metric` knows."""
-    threads: Count | None = None
+    threads: Annotated[int, Within(1, 1024)] | None = None
     """CPU threads of each system; None is one a CPU."""
     shown: Natural = 3
     """Pictures of each set that the report shows, spread evenly over the set."""
@@ -121,7 +128,9 @@ def load(file: Path) -> Suite:
             raise CnlrnError(f"the suite has no {key}; name at least one")
     for name in (*suite.sets, *suite.systems):
         if len(name) > _LONGEST_NAME:
-            raise CnlrnError(f"the name {name} is longer than {_LONGEST_NAME} letters; choose a shorter one")
+            raise CnlrnError(f"the name {cut(name)} is longer than {_LONGEST_NAME} letters; choose a shorter one")
+        if not (name.strip() and name.isprintable()):
+            raise CnlrnError(f"{shown(name)} is no name of a set or system; choose one of letters that can be seen")
     systems.plan(suite.systems)
     for name in suite.metrics:
         metric(name)
@@ -138,8 +147,8 @@ def run(suite: Suite, out: Path, *, overwrite: bool = False, progress: Progress 
     Raises:
         CnlrnError: a set is not there or cannot be read, or `out` cannot be written.
     """
-    sets = {name: open_set(spec) for name, spec in suite.sets.items()}
     try:
+        sets = {name: open_set(spec) for name, spec in suite.sets.items()}
         bench = _Bench(suite, out, overwrite)
         total, begun = len(bench.planned) * sum(map(len, sets.values())), 0
         rows: list[Row] = []
@@ -156,7 +165,7 @@ def run(suite: Suite, out: Path, *, overwrite: bool = False, progress: Progress 
                         found.append(record)
                         tell(begun + len(found), total)
                 except Failure as failure:
-                    failed = str(failure)
+                    failed = cut(str(failure), _LONGEST_REASON)
                 begun += len(pairs)
                 rows.append(_row(system, set_name, suite.metrics, found, failed))
                 records += found
@@ -166,7 +175,7 @@ def run(suite: Suite, out: Path, *, overwrite: bool = False, progress: Progress 
         results = Results(suite, bench.metrics, bench.machine, bench.costs, counts, rows, shown)
         _write_tables(results, records, out)
     except OSError as error:
-        raise CnlrnError(f"cannot read or write {error.filename or out} ({error.strerror})") from error
+        raise CnlrnError(f"cannot read or write {cut(str(error.filename or out), 200)} ({error.strerror})") from error
     return results
 
 
@@ -236,7 +245,7 @@ class _Bench:
         return [pairs.pairs[int((index + 0.5) * len(pairs) / count)] for index in range(count)]
 
     def _file(self, *names: str) -> Path:
-        *folders, name = (re.sub(r"[^\w.+-]+", "_", name) for name in names)
+        *folders, name = map(_file_name, names)
         return self.folder.joinpath(*folders, f"{name}.png")
 
 
@@ -247,14 +256,15 @@ class _Journal:
         file.parent.mkdir(parents=True, exist_ok=True)
         if overwrite:
             file.unlink(missing_ok=True)
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
         self._records: dict[str, Record] = {}
         for line in text.splitlines():
             try:
                 record = Record(**json.loads(line))
-            except (ValueError, TypeError):
+                if _is_whole(record):
+                    self._records[record.key] = record
+            except (ValueError, TypeError, RecursionError):
                 continue
-            self._records[record.key] = record
         self._file = file
         self._start = "" if text.endswith("\n") or not text else "\n"
 
@@ -271,12 +281,30 @@ class _Journal:
         self._records[record.key] = record
 
 
+def _is_whole(record: Record) -> bool:
+    """Whether a line that was read holds figures; TypeError where it holds anything else in their place."""
+    figures = dict(record.scores).values()
+    return all(map(math.isfinite, figures)) and 0 < record.seconds < math.inf and 0 <= record.memory < math.inf
+
+
+def _file_name(name: str) -> str:
+    """A name for a file that no other `name` gets, on disks too that take upper and lower case for the same."""
+    if _SAFE_NAME.fullmatch(name):
+        return name
+    readable = re.sub(r"[^a-z0-9]+", "-", name.lower())[:40].strip("-")
+    return f"{readable}~{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
 def _scores(metrics: Iterable[Metric], pair: Pair, restored: Byte, sharp: Byte) -> dict[str, float]:
     try:
         both = compared(pair, restored, sharp)
-        return {metric.name: metric.function(*both) for metric in metrics}
+        scores = {metric.name: metric.function(*both) for metric in metrics}
     except CnlrnError as error:
         raise Failure(f"{pair.name}: {error}") from error
+    for name, figure in scores.items():
+        if not math.isfinite(figure):
+            raise Failure(f"{pair.name}: its {name} is {figure}, no number")
+    return scores
 
 
 def _save(picture: Byte, file: Path) -> None:
@@ -318,5 +346,12 @@ def _megabytes(size: int) -> float:
 
 
 def _write_csv(file: Path, heads: list[str], lines: list[list[object]]) -> None:
+    cells = [[_cell(value) if isinstance(value, str) else value for value in line] for line in lines]
     with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([heads, *lines])
+        csv.writer(stream).writerows([heads, *cells])
+
+
+def _cell(text: str) -> str:
+    """A text for a cell: on one line, behind an apostrophe where a spreadsheet would take it for a formula."""
+    formula = text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA)
+    return f"'{cut(text, len(text))}" if formula else cut(text, len(text))

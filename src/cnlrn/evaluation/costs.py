@@ -15,6 +15,7 @@ import psutil
 import torch
 
 from cnlrn import networks, onnxfile
+from cnlrn.errors import CnlrnError
 from cnlrn.evaluation.systems import SCALE, Bicubic, Command, KernelGAN, Model, Network, Step, Steps
 from cnlrn.models import find
 from cnlrn.networks.base import RestorationNetwork
@@ -82,10 +83,10 @@ def _step(step: Step) -> Costs:
 def _network_of(spec: Model) -> RestorationNetwork | None:
     """The network that a model was exported from; None where the file cannot be read or names none."""
     try:
-        name = onnxfile.metadata(find(spec.model)[0].read_bytes())["name"]
-    except (OSError, KeyError, ValueError):
+        metadata = onnxfile.check(find(spec.model)[0].read_bytes())
+        return networks.build(metadata.name, metadata.preset) if metadata.name in networks.presets() else None
+    except (OSError, ValueError, CnlrnError):  # it has no costs; why it cannot be run is told where it is
         return None
-    return networks.build(name) if name in networks.presets() else None
 
 
 def _processor() -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from skimage.metrics import structural_similarity
 
-from cnlrn.errors import CnlrnError, nearest
+from cnlrn.errors import CnlrnError, cut, nearest
 
 Byte = npt.NDArray[np.uint8]
 Double = npt.NDArray[np.float64]
@@ -62,9 +62,11 @@ def metric(name: str) -> Metric:
     """
     kind, colon, pixels = name.partition(":")
     if kind not in names():
-        raise CnlrnError(f'there is no metric called "{name}": {nearest(kind, names())}')
+        raise CnlrnError(f'there is no metric called "{cut(name)}": {nearest(cut(kind), names())}')
     if colon and not (kind.endswith("-y") and pixels.isascii() and pixels.isdigit()):
-        raise CnlrnError(f'there is no metric called "{name}": only psnr-y and ssim-y take a border, as in psnr-y:8')
+        raise CnlrnError(
+            f'there is no metric called "{cut(name)}": only psnr-y and ssim-y take a border, as in psnr-y:8'
+        )
     border = int(pixels) if colon else BORDER
     suffix = f", border {border}" if colon else ""
     match kind:

@@ -4,6 +4,7 @@ report.html.j2 draws; here is decided what: cells, bars, and which parts of pict
 """
 
 import base64
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -17,6 +18,7 @@ import yaml
 
 from cnlrn.data.pictures import Byte
 from cnlrn.data.sets import read
+from cnlrn.errors import CnlrnError, cut
 from cnlrn.evaluation import charts
 from cnlrn.evaluation.benchmark import MEGABYTE, SCHEMA, Results, Row, Shown
 from cnlrn.evaluation.charts import Box, Scatter
@@ -31,6 +33,7 @@ _QUALITIES = (92, 80, 65, 50)  # of WebP
 _LOSSLESS = 101
 _CROP = 96  # pixels of the result, a side
 _WHOLE = 640  # pixels across a whole picture
+_MARKDOWN = re.compile(r"[&<>|`*\[\]\\~]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//")  # what would be more than text
 _OTHERS = ("seconds", "memory, MB", "parameters", "kMAC")
 
 
@@ -105,14 +108,20 @@ def write(results: Results, out: Path) -> Path:
     """Write report.html and report.md into the folder `out`; the path of the first.
 
     report.html stays below 5 MB, if need be by stronger compression of its pictures, as far as that goes.
+
+    Raises:
+        CnlrnError: one of the files cannot be written.
     """
     for quality in _QUALITIES:
         page = _page(results, quality)
         if len(page) <= _LARGEST:
             break
     for name, text in (("report.html", page), ("report.md", markdown(results))):
-        with replacing(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        try:
+            with replacing(out / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise CnlrnError(f"cannot write {out / name} ({error.strerror})") from error
     return out / "report.html"
 
 
@@ -124,17 +133,33 @@ def markdown(results: Results) -> str:
         rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
         for line in _lines(results, name):
             cells = [f"**{cell.text}**" if cell.best else cell.text for cell in line.cells]
-            rows.append([line.system, *([f"failed: {line.failed}"] if line.failed else cells)])
-        table = "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows)
-        parts.append(f"### {name} ({pairs} pictures)\n\n{table}\n")
-    facts = ", ".join(f"{name} {fact}" for name, fact in results.machine.items())
+            rows.append([_text(line.system), *([f"failed: {_text(line.failed)}"] if line.failed else cells)])
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        parts.append(f"### {_text(name)} ({pairs} pictures)\n\n{table}\n")
+    facts = _text(", ".join(f"{name} {fact}" for name, fact in results.machine.items()))
     parts.append(f"Seconds a picture: warm, median. Memory: resident, the most of a process. {facts}.\n")
     return "\n".join(parts)
 
 
+def _text(text: str) -> str:
+    """A text in Markdown that shows as it is: no HTML, no table, no link, no emphasis, one line."""
+    return _MARKDOWN.sub(lambda found: "".join(f"&#{ord(letter)};" for letter in found[0]), cut(text, len(text)))
+
+
+def _printable(value: object) -> object:
+    """What a template shows: of texts, but not of HTML, only letters that can be printed, and line ends."""
+    if isinstance(value, str) and not hasattr(value, "__html__") and not value.isprintable():
+        return "\n".join(cut(line, len(line)) for line in value.split("\n"))
+    return value
+
+
 def _page(results: Results, quality: int) -> str:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        finalize=_printable,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
     sections = [_section(results, name, quality) for name in results.pairs]

@@ -6,6 +6,7 @@ one, or in a chain several. Only a `System`, made where it shall run, loads what
 
 import hashlib
 import math
+import os
 import re
 import shlex
 import subprocess
@@ -21,7 +22,7 @@ import numpy.typing as npt
 import psutil
 
 from cnlrn import onnxfile
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, cut, shown
 from cnlrn.models import find, models
 from cnlrn.yamlfile import Count, Number
 
@@ -179,7 +180,9 @@ def _parse_chain(name: str, chain: Chain, specs: Mapping[str, Spec]) -> Steps:
     for text in re.split(r"\s+\+\s+", chain.chain.strip()):
         role, colon, part = text.partition(":")
         if not colon or role not in ROLES:
-            raise CnlrnError(f'{name}: "{text}" is no part of a chain; write deblur:NAME or sr:NAME, joined by " + "')
+            raise CnlrnError(
+                f'{name}: "{cut(text)}" is no part of a chain; write deblur:NAME or sr:NAME, joined by " + "'
+            )
         spec = specs[part] if part in specs else _implied(name, part, specs)
         if isinstance(spec, Chain):
             raise CnlrnError(f"{name}: {part} is a chain itself; write its parts here instead")
@@ -190,7 +193,9 @@ def _parse_chain(name: str, chain: Chain, specs: Mapping[str, Spec]) -> Steps:
         steps.append(Step(part, spec, ROLES[role]))
     total = math.prod(step.scale for step in steps)
     if total != SCALE:
-        raise CnlrnError(f'{name}: "{chain.chain}" enlarges x{total}, not x{SCALE}; exactly one part must be sr:NAME')
+        raise CnlrnError(
+            f'{name}: "{cut(chain.chain)}" enlarges x{total}, not x{SCALE}; exactly one part must be sr:NAME'
+        )
     return tuple(steps)
 
 
@@ -200,7 +205,7 @@ def _implied(name: str, part: str, specs: Mapping[str, Spec]) -> Bicubic | Model
         return Bicubic()
     if part in (card.name for card in models()):
         return Model(part)
-    raise CnlrnError(f"{name}: there is no system {part!r}; the suite has {', '.join(specs)}")
+    raise CnlrnError(f"{name}: there is no system {shown(part)}; the suite has {cut(', '.join(specs), 200)}")
 
 
 def _scales(spec: Part) -> tuple[int, ...] | None:
@@ -215,8 +220,8 @@ def _scales(spec: Part) -> tuple[int, ...] | None:
     if isinstance(spec, Model):
         path, _ = find(spec.model)
         try:
-            return tuple(int(scale) for scale in onnxfile.metadata(path.read_bytes())["scales"].split(","))
-        except (OSError, KeyError, ValueError):
+            return onnxfile.check(path.read_bytes()).scales
+        except (OSError, ValueError):
             return None
     return (spec.scale,) if isinstance(spec, Command) else (SCALE,)
 
@@ -242,7 +247,7 @@ def _files(spec: Part) -> list[Path]:
     if isinstance(spec, Network):
         return [spec.weights]
     words = shlex.split(spec.command) if isinstance(spec, Command) else []
-    return [Path(word) for word in words if Path(word).is_file()]
+    return [Path(word) for word in words if os.path.isfile(word)]  # noqa: PTH113 - never raises
 
 
 def _open(step: Step, threads: int) -> Callable[[Byte], Byte]:
@@ -297,6 +302,9 @@ def _kernelgan(spec: KernelGAN, threads: int) -> Callable[[Byte], Byte]:
 
 
 def _bytes(picture: npt.NDArray[np.float32]) -> Byte:
+    """Values from 0 to 255 as bytes; CnlrnError where some are no numbers."""
+    if not np.isfinite(picture).all():
+        raise CnlrnError("its result has values that are no numbers or infinite")
     return np.asarray(np.clip(np.rint(picture), 0, 255), np.uint8)
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnlrn.errors import CnlrnError, nearest
+from cnlrn.errors import CnlrnError, cut, nearest
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.cnlrn import CNLRN, CNLRNPreset, DeblurringPretraining
 from cnlrn.networks.compact import CNLRN_S, CNLRN_XS, CompactCNLRN
 from cnlrn.networks.dbpn import DBPN, DBPN_S, DBPNPreset
-from cnlrn.networks.deblurgan import DEBLURGAN_S, DeblurGAN, DeblurGANPreset
+from cnlrn.networks.deblurgan import DEBLURGAN_2019, DEBLURGAN_S, DeblurGAN, DeblurGANPreset
 from cnlrn.networks.deblurganv2 import DEBLURGANV2_S, DeblurGANv2, DeblurGANv2Preset
 from cnlrn.networks.eddsrn import EDDSRN, EDDSRN_S, EDDSRNPreset
 from cnlrn.networks.edsr import EDSR, EDSR_L, EDSR_S, EDSRPreset
@@ -68,6 +68,7 @@ _NETWORKS: dict[str, tuple[DataclassInstance, Callable[[Any], RestorationNetwork
     "ikc-s": (IKC_S, IKC),
     # deblurring
     "deblurgan": (DeblurGANPreset(), DeblurGAN),
+    "deblurgan-2019": (DEBLURGAN_2019, DeblurGAN),
     "deblurgan-s": (DEBLURGAN_S, DeblurGAN),
     "deblurgan-v2": (DeblurGANv2Preset(), DeblurGANv2),
     "deblurgan-v2-s": (DEBLURGANV2_S, DeblurGANv2),
@@ -86,6 +87,8 @@ _NETWORKS: dict[str, tuple[DataclassInstance, Callable[[Any], RestorationNetwork
     "gfn-s": (GFN_S, GFN),
 }
 
+_LARGEST = 10_000  # hyper-parameter
+
 
 def build(name: str, changes: Mapping[str, float] | None = None) -> RestorationNetwork:
     """Build the network called `name` with fresh random weights, in float32 on torch's default device.
@@ -97,16 +100,18 @@ def build(name: str, changes: Mapping[str, float] | None = None) -> RestorationN
             work with `changes`.
     """
     if name not in _NETWORKS:
-        raise CnlrnError(f'There is no network called "{name}": {nearest(name, _NETWORKS)}')
+        raise CnlrnError(f'There is no network called "{cut(name)}": {nearest(cut(name), _NETWORKS)}')
     preset, network = _NETWORKS[name]
     if not changes:
         return network(preset)
     known = dataclasses.asdict(preset)
     for change, value in changes.items():
         if change not in known:
-            raise CnlrnError(f'{name} has no hyper-parameter called "{change}": {nearest(change, known)}')
+            raise CnlrnError(f'{name} has no hyper-parameter called "{cut(change)}": {nearest(cut(change), known)}')
         if isinstance(known[change], int) and not isinstance(value, int):
             raise CnlrnError(f"{name}'s {change} is {value}; it must be a whole number")
+        if not abs(value) <= _LARGEST:  # millions of layers would be made for hours
+            raise CnlrnError(f"{name}'s {change} is {value:g}; it must be at most {_LARGEST:,}")
     changed = dataclasses.replace(preset, **changes)
     try:  # without computing anything, as numbers may make no sense in many ways
         with torch.device("meta"), torch.no_grad():
@@ -115,7 +120,7 @@ def build(name: str, changes: Mapping[str, float] | None = None) -> RestorationN
             trial.exits(torch.empty(1, 3, side, side))
     except Exception as error:
         numbers = ", ".join(f"{change}={value}" for change, value in changes.items())
-        raise CnlrnError(f"{name} does not work with {numbers} ({error})") from error
+        raise CnlrnError(f"{name} does not work with {numbers} ({cut(str(error), 200)})") from error
     return network(changed)
 
 

@@ -1,9 +1,10 @@
 """DeblurGAN: blind motion deblurring with a conditional adversarial network, its generator (Kupyn et al., CVPR 2018).
 
 A picture is brought to a quarter of the resolution, passes residual blocks and comes back; the result, after tanh, is
-added to the blurry picture. Attributes are named as in the published checkpoint, which loads as it is. The block is
-the paper's and the checkpoint's: one convolution, instance norm, ReLU and dropout. Instance norm keeps running
-statistics, as published: training normalises by those of each picture, evaluation by the running ones.
+added to the blurry picture. Attributes are named as in the published checkpoint, which loads as it is. A block has two
+convolutions, as in the paper and its weights; the authors' program lost the second one in March 2019, and that network
+is a preset too. Instance norm keeps running statistics, as published: training normalises by those of each picture,
+evaluation by the running ones. The authors test in training mode: with the picture's own statistics and with dropout.
 """
 
 from dataclasses import dataclass
@@ -15,17 +16,20 @@ from cnlrn.networks.base import RestorationNetwork
 
 @dataclass(frozen=True)
 class DeblurGANPreset:
-    """Hyper-parameters of the paper's generator (6,067,459 parameters with these defaults)."""
+    """Hyper-parameters of the paper's generator (11,378,179 parameters with these defaults)."""
 
     width: int = 64
     """Channels at full resolution; twice as many at half, four times as many at a quarter."""
     blocks: int = 9
     """Residual blocks at a quarter of the resolution."""
+    convolutions: int = 2
+    """Of each block: 2, or 1 as in the authors' program since March 2019."""
     dropout: float = 0.5
     """Share of values that a block drops in training."""
 
 
-DEBLURGAN_S = DeblurGANPreset(width=48, blocks=8)
+DEBLURGAN_2019 = DeblurGANPreset(convolutions=1)
+DEBLURGAN_S = DeblurGANPreset(width=48, blocks=8, convolutions=1)
 
 
 class DeblurGAN(RestorationNetwork):
@@ -47,7 +51,7 @@ class DeblurGAN(RestorationNetwork):
             *_norm_relu(half),
             nn.Conv2d(half, quarter, 3, stride=2, padding=1),
             *_norm_relu(quarter),
-            *(ResBlock(quarter, preset.dropout) for _ in range(preset.blocks)),
+            *(ResBlock(quarter, preset.convolutions, preset.dropout) for _ in range(preset.blocks)),
             nn.ConvTranspose2d(quarter, half, 3, stride=2, padding=1, output_padding=1),
             *_norm_relu(half),
             nn.ConvTranspose2d(half, full, 3, stride=2, padding=1, output_padding=1),
@@ -66,14 +70,17 @@ class DeblurGAN(RestorationNetwork):
 
 
 class ResBlock(nn.Module):
-    """x + dropout(relu(norm(conv(x)))), 3x3, mirrored at the border."""
+    """x + norm(conv(drop(relu(norm(conv(x)))))), 3x3, mirrored at the border; of one convolution, without the last."""
 
-    def __init__(self, width: int, dropout: float) -> None:
-        """`width`: channels in and out; `dropout`: share of values dropped in training."""
+    def __init__(self, width: int, convolutions: int, dropout: float) -> None:
+        """`width`: channels in and out; `convolutions`: 1 or 2; `dropout`: share of values dropped in training."""
         super().__init__()
-        self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), *_norm_relu(width), nn.Dropout(dropout)
-        )
+        if convolutions not in (1, 2):
+            raise ValueError("a block has 1 or 2 convolutions")
+        layers = [*_mirrored_conv(width), nn.ReLU(), nn.Dropout(dropout)]
+        if convolutions == 2:
+            layers += _mirrored_conv(width)
+        self.conv_block = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, width, h, w) to the same shape."""
@@ -81,11 +88,19 @@ class ResBlock(nn.Module):
         return x + residual
 
 
+def _mirrored_conv(width: int) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), _norm(width)]
+
+
+def _norm(width: int) -> nn.Module:
+    return nn.InstanceNorm2d(width, track_running_stats=True)
+
+
 def _norm_relu(width: int) -> tuple[nn.Module, nn.Module]:
-    return nn.InstanceNorm2d(width, track_running_stats=True), nn.ReLU()
+    return _norm(width), nn.ReLU()
 
 
 def _reach(preset: DeblurGANPreset) -> int:
     """How many pixels away a pixel of the output can look, at most, however it lies on the grids (in evaluation)."""
     resizings = 2 + 4  # by halving and doubling together, two pixels of the finer resolution
-    return 3 + 4 * preset.blocks + resizings + 3
+    return 3 + 4 * preset.blocks * preset.convolutions + resizings + 3

@@ -28,7 +28,7 @@ BACKBONE = (
 
 @dataclass(frozen=True)
 class DeblurGANv2Preset:
-    """Hyper-parameters of the paper's MobileNet variant (2,106,723 parameters with these defaults)."""
+    """Hyper-parameters of the paper's MobileNet variant (2,106,147 parameters with these defaults)."""
 
     width: int = 64
     """Channels behind the heads; the pyramid has twice as many."""
@@ -87,7 +87,7 @@ class FeaturePyramid(nn.Module):
                     blocks.append(block)
                     channels = block.channels_out
             self.levels.append(nn.Sequential(*blocks))
-            self.laterals.append(nn.Conv2d(channels, 2 * width if i else width, 1))
+            self.laterals.append(nn.Conv2d(channels, 2 * width if i else width, 1, bias=False))
         self.refiners = nn.ModuleList(_conv_norm(2 * width, 2 * width) for _ in BACKBONE[1:-1])
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -105,6 +105,8 @@ def restore(lr: Byte, scale: int = 4, steps: int = 3000, sr_steps: int = 1000, s
     restored = super_resolve(
         picture, {factor: kernels[factor] for factor in kernels if factor <= scale}, sr_steps, seed
     )
+    if not restored.isfinite().all():
+        raise CnlrnError("its result has values that are no numbers or infinite")
     return np.asarray((restored[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
 
 

@@ -2,8 +2,9 @@
 
 One encoder-decoder of 5x5 residual blocks deblurs the picture at a quarter, then at half, then at its full resolution,
 with the same weights each time. Each pass sees the blurry picture and the enlarged result of the pass before, and a
-convolutional LSTM between encoder and decoder remembers across passes. Pictures are resized bilinearly with pixels as
-areas (the authors' program samples at pixel corners).
+convolutional LSTM between encoder and decoder remembers across passes. Gradients go back through that memory alone, not
+through the enlarged result, as in the authors' program. Pictures are resized bilinearly with pixels as areas (the
+authors' program samples at pixel corners).
 """
 
 from collections.abc import Collection
@@ -70,7 +71,7 @@ class SRN(RestorationNetwork):
         for factor in FACTORS:
             blurry = F.interpolate(lr, scale_factor=1 / factor, mode="bilinear")
             if pictures:
-                picture, cell, hidden = _enlarged(picture), _enlarged(cell), _enlarged(hidden)
+                picture, cell, hidden = _enlarged(picture.detach()), _enlarged(cell), _enlarged(hidden)
             picture, cell, hidden = self._deblur(torch.cat((blurry, picture), dim=1), cell, hidden)
             pictures.append(picture)
         return pictures

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cnlrn.errors import CnlrnError, nearest
+from cnlrn.errors import CnlrnError, cut, nearest
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,9 @@ _PAPERS = {
     ),
     "deblurgan-v2": Paper(
         _terms(squared=2.0),
-        adversarial={"kind": "relativistic-lsgan", "discriminator": "double-scale", "weight": 0.01},
-        perceptual={"layers": {"relu3_3": 0.006}},
+        # 0.01 times the mean over two discriminators of half the sum of both sides, where here all four are summed
+        adversarial={"kind": "relativistic-lsgan", "discriminator": "double-scale", "weight": 0.0025},
+        perceptual={"layers": {"conv3_3": 0.006}},
     ),
     "srn": _SQUARED,
     "pss-nsc": _SQUARED,
@@ -103,8 +104,8 @@ def expanded(tree: Mapping[str, object]) -> dict[str, object]:
     network, wanted = str(tree.get("network")), str(tree["loss"])
     paper = _of_network(network) if wanted == "paper" else _PAPERS.get(wanted)
     if paper is None:
-        hint = nearest(wanted, ("paper", *_PAPERS))
-        raise CnlrnError(f"loss is {wanted}, and no paper of that name is known; {hint}")
+        hint = nearest(cut(wanted), ("paper", *_PAPERS))
+        raise CnlrnError(f"loss is {cut(wanted)}, and no paper of that name is known; {hint}")
     adversarial, perceptual, loss = paper.adversarial, paper.perceptual, paper.loss
     if adversarial and network.endswith(_COMPACT):
         adversarial = {**adversarial, "width": _COMPACT_WIDTH}
@@ -124,5 +125,5 @@ def _of_network(name: str) -> Paper:
     """The loss of the paper of the network `name`, of whatever size (`rcan-s`, `edsr-l`)."""
     paper = _PAPERS.get(name) or _PAPERS.get(name.rpartition("-")[0])
     if paper is None:
-        raise CnlrnError(f"the loss of {name}'s paper is not known; give the section loss")
+        raise CnlrnError(f"the loss of {cut(name)}'s paper is not known; give the section loss")
     return paper

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-
-from cnlrn.errors import CnlrnError
+from cnlrn import yamlfile
+from cnlrn.errors import CnlrnError, cut
 from cnlrn.training import papers
 from cnlrn.yamlfile import Amount, Count, Natural, Number, Schema, Share, Within
 
@@ -179,7 +178,7 @@ class Recipe:
     data: Data
     preset: dict[str, Number] = field(default_factory=dict)
     """Hyper-parameters of the network that differ from its preset's, for experiments."""
-    batch: Count = 16
+    batch: Annotated[int, Within(1, 2**16)] = 16
     """Samples a step, over all devices."""
     seed: Annotated[int, Within(0, 2**63 - 1)] = 0
     loss: Loss = field(default_factory=Loss)
@@ -193,9 +192,9 @@ class Recipe:
     cuda_graphs: bool = False
     """Whether a GPU replays the kernels of a step as CUDA graphs: to launch them one by one takes longer than they do
     where networks are small. Done where one GPU trains without `adversarial` and `stage`."""
-    devices: Count | None = None
+    devices: Annotated[int, Within(1, 1024)] | None = None
     """GPUs, or processes that share the cores of a CPU; None is all GPUs, or one process."""
-    workers: Natural = 1
+    workers: Annotated[int, Within(0, 1024)] = 1
     """Processes that make samples, a device."""
     checkpoint_every: Count = 500
     validate_every: Count = 2000
@@ -235,10 +234,7 @@ def _set(tree: dict[str, object], override: str) -> None:
         tree = typing.cast(dict[str, object], tree.setdefault(section, {}))
         if not isinstance(tree, dict):
             raise CnlrnError(f"'{override}': {section} is a value, not a section")
-    try:
-        tree[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise CnlrnError(f"'{override}': the value is not YAML: {error}") from error
+    tree[key] = yamlfile.load(text, f"'{cut(override)}': the value")
 
 
 def _check(recipe: Recipe) -> None:
