@@ -6,6 +6,7 @@ use. `main` turns a user's mistake into one line and exit code 2. The process ar
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -19,10 +20,11 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from cnlrn.errors import CnlrnError, nearest
+from cnlrn import interruption
+from cnlrn.errors import CnlrnError
 from cnlrn.files import check_place, is_folder, is_there, make_folder, replacing
 from cnlrn.models import DEFAULT
-from cnlrn.terminal import complain, log_to_stderr, printable, say
+from cnlrn.terminal import complain, log_to_stderr, printable, say, told_of_stdout
 
 
 class _Formatter(Protocol):
@@ -45,7 +47,9 @@ class _Commands(TyperGroup):
         first = args[0] if args else "--help"
         if first not in (*self.commands, "-h", "--help", "--version"):
             if not (first.startswith("-") or os.path.lexists(first) or set(first) & set("./\\*?[:'\"")):
-                raise CnlrnError(f"No such command '{first}', and no such file; {nearest(first, self.commands)}")
+                near = difflib.get_close_matches(first, self.commands, n=1)
+                hint = f"did you mean {near[0]}?" if near else "`cnlrn -h` lists the commands"
+                raise CnlrnError(f"No such command '{first}', and no such file; {hint}")
             args = ["restore", *args]
         return super().parse_args(ctx, args)
 
@@ -72,35 +76,25 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in letters that it lacks
     try:
-        try:
+        with told_of_stdout():
             sys.exit(app(sys.argv[1:] or ["--help"], prog_name="cnlrn", standalone_mode=False))
-        finally:
-            _flush_stdout()
-    except CnlrnError as error:
-        complain(str(error))
-    except TyperException as error:
-        complain(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except Exception as error:
-        if sys.flags.dev_mode:
+        if interruption.is_interrupted():
             raise
-        complain(_unforeseen(error))
-    sys.exit(2)
+        complain(_words(error))
+        sys.exit(2)
 
 
-def _flush_stdout() -> None:
-    """Find out whether all that was printed has got through; CnlrnError if not."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:
-        sys.stdout = None  # or Python tries to flush it once more at exit
-        raise CnlrnError(f"cannot write to stdout ({error.strerror})") from error
-
-
-def _unforeseen(error: Exception) -> str:
-    """What to say of an error that nobody has put into words."""
+def _words(error: Exception) -> str:
+    """What to say of an error, also of one that nobody has foreseen, whose traceback Python's -X dev shows."""
+    if isinstance(error, CnlrnError):
+        return str(error)
+    if isinstance(error, TyperException):
+        return error.format_message()
+    if sys.flags.dev_mode:
+        raise error
     if isinstance(error, MemoryError):
         return "there is not enough memory for this"
     if isinstance(error, OSError) and error.strerror:

@@ -16,7 +16,7 @@ from cnlrn.errors import CnlrnError
 from cnlrn.files import result_suffix
 from cnlrn.restorer import Restorer, Size
 from cnlrn.search import Search
-from cnlrn.terminal import Bar, complain, say
+from cnlrn.terminal import Bar, complain, say, writing_to_stdout
 
 _MOST = 512 * 2**20  # bytes that are read from stdin: it may have no end
 
@@ -52,12 +52,9 @@ def restore_stream(
                 pictures.write(restored, path)
             return
         data = pictures.encode(restored, suffix)
-    try:
+    with writing_to_stdout():
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except OSError as error:
-        sys.stdout = None  # or Python tries to flush it once more at exit
-        raise CnlrnError(f"cannot write to stdout ({error.strerror})") from error
 
 
 def _check_stream(stream: Any, message: str) -> None:
@@ -83,7 +80,7 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
     left_out = 0
     failures: list[str] = []
     last: Outcome | None = None
-    name = search.paths[0].name if search.single else ""
+    name = search.paths[0].name if search.single else None
     with Bar(search.total, name) if sys.stderr.isatty() and not json else nullcontext() as bar:
         for last in restore_all(progress=bar and bar.part):
             counts[last.status] += 1

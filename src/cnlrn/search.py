@@ -89,7 +89,7 @@ class Search:
         self._named = {path for path, found in given if not found}
         self._folders = [path for path in self.paths if is_folder(path)]
         self.single = len(self.paths) == 1 and not self._folders
-        self.total = None if self._folders else len(self.paths)
+        self.total = None if self._folders else len(set(self.paths))
         self.file: Path | None = None
         if self.output is not None:
             self._check_output(self.output)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Self, TextIO, cast
 
 from cnlrn.errors import CnlrnError
 
@@ -24,14 +25,50 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print to stdout, at once; CnlrnError where that cannot be written to, nothing where it is closed."""
-    if sys.stdout is None:
-        return
+    """Print to stdout, at once; nothing where it is closed."""
+    print(printable(text), flush=True)
+
+
+@contextmanager
+def told_of_stdout() -> Iterator[None]:
+    """As long as the context lasts, where stdout cannot be written to, whoever writes, that is a CnlrnError."""
+    before = sys.stdout
+    if before is not None:
+        sys.stdout = cast(TextIO, _Stdout(before))
     try:
-        print(printable(text), flush=True)
+        yield
+    finally:
+        stdout, sys.stdout = sys.stdout, None  # where this fails Python would try it once more at exit
+        if stdout is not None:
+            stdout.flush()
+        sys.stdout = before
+
+
+@contextmanager
+def writing_to_stdout() -> Iterator[None]:
+    """Make a failure to write to stdout a CnlrnError."""
+    try:
+        yield
     except OSError as error:
-        sys.stdout = None  # or Python tries to flush it once more at exit
         raise CnlrnError(f"cannot write to stdout ({error.strerror})") from error
+
+
+class _Stdout:
+    """stdout, whose failures are told as what they are."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with writing_to_stdout():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with writing_to_stdout():
+            self._stream.flush()
 
 
 def complain(message: str) -> None:
@@ -60,22 +97,21 @@ def show_cursor() -> None:
 
 
 class Bar:
-    """A progress bar on stderr: of one picture the part that is done, of several how many are, and how fast.
-
-    `total` is None where nobody knows how many there are; `name` is what a single one is called.
+    """A progress bar on stderr: of the only picture, by its `name`, the part that is done; of several how many are, of
+    `total`, None where nobody knows, and how fast.
     """
 
-    def __init__(self, total: int | None, name: str) -> None:
+    def __init__(self, total: int | None, name: str | None = None) -> None:
         """Nothing is shown before the bar is entered."""
         from rich import progress
         from rich.console import Console
 
-        self._name, self._total = printable(name) if total == 1 else None, total
+        self._name, self._total = None if name is None else printable(name), total
         columns: list[str | progress.ProgressColumn] = [
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
         ]
-        if total == 1:
+        if name is not None:
             columns.append(progress.TaskProgressColumn())
         if total is not None:
             columns += [progress.TimeRemainingColumn(), "left"]
@@ -99,7 +135,7 @@ class Bar:
         if text is None:
             speed = self._finished / (time.perf_counter() - self._start)
             of_all = f" of {self._total}" if self._total else ""
-            text = f"{self._finished}{of_all} pictures, {speed:.2f} a second"
+            text = f"{self._finished}{of_all} done, {speed:.2f} a second"
         self._bar.update(self._task, completed=self._completed, description=text)
 
     def finished(self) -> None:
