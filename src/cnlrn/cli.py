@@ -6,7 +6,6 @@ use. `main` turns a user's mistake into one line and exit code 2. The process ar
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +46,8 @@ class _Commands(TyperGroup):
         first = args[0] if args else "--help"
         if first not in (*self.commands, "-h", "--help", "--version"):
             if not (first.startswith("-") or os.path.lexists(first) or set(first) & set("./\\*?[:'\"")):
+                import difflib
+
                 near = difflib.get_close_matches(first, self.commands, n=1)
                 hint = f"did you mean {near[0]}?" if near else "`cnlrn -h` lists the commands"
                 raise CnlrnError(f"No such command '{first}', and no such file; {hint}")

@@ -7,7 +7,6 @@ the business of others.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -230,6 +229,8 @@ def _start(pid: int) -> int:
 @cache
 def _place() -> str:
     """What tells apart machines, the times they were started, and containers that do not see each other's processes."""
+    import hashlib
+
     try:
         facts = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")  # noqa: PTH115
     except OSError:  # not Linux
