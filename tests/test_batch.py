@@ -293,3 +293,28 @@ def test_the_search_says_which_file_the_output_names(folder: Path) -> None:
     assert Search(["photos"], "out").file is None
     assert batch.Search(["photos/a.png"]).single
     assert not batch.Search(["photos"]).single
+
+
+def test_a_full_folder_for_temporary_files_is_not_taken_for_damage(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(picture: LazyPicture) -> None:
+        raise CnlrnError("a.png is damaged or cut short")
+
+    picture = pictures.open_picture(folder / "a.png")
+    batch.decode(picture)
+    monkeypatch.setattr(LazyPicture, "decode", fail)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with pytest.raises(CnlrnError, match="is damaged"):
+        batch.decode(picture)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    with pytest.raises(CnlrnError, match=r"temporary files, .*none, has 0 MB left .* set TMPDIR to another"):
+        batch.decode(picture)
+
+
+def test_a_size_far_from_all_proportions_is_refused_in_words(folder: Path, restorer: Restorer) -> None:
+    (outcome,) = restore_all(restorer, Search(["photos/a.png"], size=Size(width=1, height=10**8)))
+    assert outcome.reason is not None
+    assert outcome.reason.startswith(
+        "the result would have 1x100000000 pixels, and a picture can be resized to at most"
+    )

@@ -6,6 +6,8 @@ how it is written is decided in `cnlrn.restorer` and `cnlrn.pictures`.
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -208,8 +210,31 @@ def _decoded(job: Job, max_pixels: int) -> LazyPicture:
     picture = pictures.open_picture(job.source, max_pixels)
     if job.found and getattr(picture, "is_result", False):
         raise _IsResult
-    picture.decode()
+    decode(picture)
     return picture
+
+
+def decode(picture: LazyPicture) -> None:
+    """Decode a picture now; a large one needs room in the folder for temporary files, and a CnlrnError says if not.
+
+    Raises:
+        CnlrnError: the file is damaged or cut short, or there is no room.
+    """
+    try:
+        picture.decode()
+    except CnlrnError as error:
+        needed = picture.width * picture.height * picture.image.bands * picture.dtype.itemsize
+        folder = os.environ.get("TMPDIR") or "/tmp"
+        try:
+            room = shutil.disk_usage(folder).free if os.name == "posix" else needed
+        except OSError:
+            room = 0
+        if needed <= room:
+            raise
+        raise CnlrnError(
+            f"{picture.name} cannot be decoded: the folder for temporary files, {folder}, has {room // 10**6} MB left "
+            f"where {needed // 10**6} may be needed; set TMPDIR to another"
+        ) from error
 
 
 def _failure(source: Path, target: Path | None, error: Exception) -> Outcome:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cnlrn import pictures
-from cnlrn.batch import Outcome, kept
+from cnlrn.batch import Outcome, decode, kept
 from cnlrn.errors import CnlrnError
 from cnlrn.files import result_suffix
 from cnlrn.restorer import Restorer, Size
@@ -46,6 +46,7 @@ def restore_stream(
     if suffix is None:
         suffix = result_suffix(Path(given) if isinstance(given, str) else given)
     picture = pictures.open_picture(given, restorer.max_pixels)
+    decode(picture)
     with restorer.compute(picture, size, target=target, strip=strip) as restored:
         if target is not None:
             with kept(target, overwrite) as path:
