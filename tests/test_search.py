@@ -194,6 +194,13 @@ def test_two_sources_of_one_result_in_a_folder_are_not_mixed_up_however_they_are
     assert sum("put {ext} into the name" in (job.problem or "") for job in jobs) == 2
 
 
+def test_a_folder_may_be_called_like_a_picture_and_the_topmost_needs_an_output(here: Path) -> None:
+    for inputs in (["fam/a.jpg"], ["fam"]):
+        assert all(job.target and job.target.parts[0] == "out.jpg" for job in Search(inputs, "out.jpg/"))
+    with pytest.raises(CnlrnError, match="give a folder for the results with -o"):
+        Search([here.anchor])
+
+
 def test_a_missing_file_is_told_of_before_the_format_of_its_output(here: Path) -> None:
     with pytest.raises(CnlrnError, match=r"^none does not exist$"):
         Search(["none"], "out")

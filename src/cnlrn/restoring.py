@@ -79,13 +79,16 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
     start = time.perf_counter()
     counts = {"done": 0, "skipped": 0, "failed": 0}
     left_out = 0
+    example: Path | None = None
     failures: list[str] = []
     last: Outcome | None = None
     name = search.paths[0].name if search.single else None
     with Bar(search.total, name) if sys.stderr.isatty() and not json else nullcontext() as bar:
         for last in restore_all(progress=bar and bar.part):
             counts[last.status] += 1
-            left_out += last.status == "skipped" and last.target is None
+            if last.status == "skipped" and last.target is None:
+                left_out += 1
+                example = example or last.source
             if bar is not None:
                 bar.finished()
             if json:
@@ -100,7 +103,7 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
     elif search.single:
         _say_one(last, seconds)
     else:
-        results = f", {left_out} left out (results themselves)" if left_out else ""
+        results = f", {left_out} left out (results themselves, such as {example})" if left_out else ""
         ignored = f", {search.ignored} other files ignored" if search.ignored else ""
         say(
             f"{counts['done']} restored, {counts['skipped'] - left_out} skipped (there already){results}, "

@@ -93,16 +93,21 @@ class Search:
         self.file: Path | None = None
         if self.output is not None:
             self._check_output(self.output)
+        elif any(not folder.resolve().name for folder in self._folders):
+            raise CnlrnError("there is no place beside the topmost folder; give a folder for the results with -o")
 
     def _check_output(self, given: str) -> None:
         output = Path(given)
         _refuse_url(given)
         folder_there = is_folder(output)
-        if self.single and not folder_there and not given.endswith(("/", os.sep)):
+        named_as_folder = folder_there or given.endswith(("/", os.sep))
+        if self.single and not named_as_folder:
             if not os.path.lexists(self.paths[0]):
                 raise CnlrnError(f"{self.paths[0]} does not exist")
             self.file = output
-        elif not folder_there and (is_there(output) or output.suffix.lower() in pictures.SUFFIXES):
+        elif not folder_there and (
+            is_there(output) or (not named_as_folder and output.suffix.lower() in pictures.SUFFIXES)
+        ):
             raise CnlrnError(f"{given} names one file; several pictures need a folder")
         names: dict[str, Path] = {}
         for folder in self._folders:
