@@ -42,7 +42,7 @@ def test_a_folder_is_mirrored_beside_itself(folder: Path) -> None:
     there = folder.with_name("photos_x4")
     assert pairs(search := Search(["photos"])) == [
         ("photos/a.png", f"{there}/a_x4.png"),
-        ("photos/b.jpg", f"{there}/b_x4.png"),
+        ("photos/b.jpg", f"{there}/b_x4.jpg"),
         ("photos/deep/c.png", f"{there}/deep/c_x4.png"),
         ("photos/deep/er/d.png", f"{there}/deep/er/d_x4.png"),
     ]
@@ -91,6 +91,7 @@ def test_a_single_file_may_name_its_output(folder: Path) -> None:
 def test_names_follow_the_template(folder: Path, size: Size, tag: str) -> None:
     search = Search(["photos/b.jpg"], "out/", size, "{model}-{stem}.{ext}-{size}", ".tif", "tiny")
     assert pairs(search) == [("photos/b.jpg", f"out/tiny-b.jpg-{tag}.tif")]
+    assert [job.size for job in search] == [size]
 
 
 def test_patterns_are_expanded_and_names_that_look_like_patterns_are_files(folder: Path) -> None:
@@ -102,12 +103,11 @@ def test_patterns_are_expanded_and_names_that_look_like_patterns_are_files(folde
 def test_two_sources_of_one_result_are_not_mixed_up(folder: Path, restorer: Restorer) -> None:
     (folder / "a.jpg").write_bytes((folder / "b.jpg").read_bytes())
     for inputs in (["photos"], ["photos/a.jpg", "photos/a.png"]):
-        outcomes = list(restore_all(restorer, Search(inputs, "out"), overwrite=True))
+        outcomes = list(restore_all(restorer, Search(inputs, "out", suffix=".png"), overwrite=True))
         assert [str(outcome.source) for outcome in outcomes if outcome.status == "failed"] == ["photos/a.png"]
         assert "as photos/a.jpg does; put {ext} into the name" in (outcomes[1].reason or "")
-    assert all(
-        outcome.status == "done" for outcome in restore_all(restorer, Search(["photos"], "o", name="{stem}{ext}"))
-    )
+    for search in (Search(["photos"], "o", name="{stem}{ext}", suffix=".png"), Search(["photos"], "p")):
+        assert all(outcome.status == "done" for outcome in restore_all(restorer, search))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_model_s_file_gives_its_name_to_results(folder: Path) -> None:
 def test_everything_in_a_folder_is_restored(folder: Path, restorer: Restorer) -> None:
     outcomes = list(restore_all(restorer, Search(["photos"], "out")))
     assert [(o.status, o.before, o.after) for o in outcomes] == [("done", (6, 4), (24, 16))] * 4
-    assert files(Path("out")) == {"a_x4.png", "b_x4.png", "deep/c_x4.png", "deep/er/d_x4.png"}
+    assert files(Path("out")) == {"a_x4.png", "b_x4.jpg", "deep/c_x4.png", "deep/er/d_x4.png"}
     assert pictures.read("out/deep/er/d_x4.png").pixels.shape == (16, 24, 3)
 
 
@@ -181,7 +181,7 @@ def test_bad_pictures_stop_nothing_and_say_why(folder: Path, restorer: Restorer)
     assert reasons[0] == "photos/a.png is empty"
     assert reasons[1].startswith("photos/deep/c.png is damaged or cut short")
     assert reasons[2] == "none.png does not exist"
-    assert files(Path("out")) == {"b_x4.png", "deep/er/d_x4.png"}
+    assert files(Path("out")) == {"b_x4.jpg", "deep/er/d_x4.png"}
 
 
 def test_an_unexpected_failure_stops_nothing_either(
@@ -190,12 +190,12 @@ def test_an_unexpected_failure_stops_nothing_either(
     write = pictures.write
 
     def fail_once(picture: LazyPicture, path: Path) -> None:
-        if path.name == "b_x4.png":
+        if path.name == "b_x4.jpg":
             raise RuntimeError("of an unforeseen kind")
         write(picture, path)
 
     monkeypatch.setattr(pictures, "write", fail_once)
-    outcomes = list(restore_all(restorer, Search(["photos"], "out")))
+    outcomes = list(restore_all(restorer, Search(["photos"], "out"), overwrite=True))
     assert [outcome.status for outcome in outcomes] == ["done", "failed", "done", "done"]
     assert outcomes[1].reason == "photos/b.jpg failed unexpectedly (RuntimeError: of an unforeseen kind)"
 
@@ -219,7 +219,7 @@ def test_a_folder_that_cannot_be_made_is_a_failure(folder: Path, restorer: Resto
 
 def test_options_reach_every_picture(folder: Path, restorer: Restorer) -> None:
     parts: list[float] = []
-    for outcome in restore_all(restorer, Search(["photos"], "out"), Size(width=13), progress=parts.append):
+    for outcome in restore_all(restorer, Search(["photos"], "out", Size(width=13)), progress=parts.append):
         assert outcome.target is not None
         assert pictures.read(outcome.target).pixels.shape == (9, 13, 3)
     assert parts == [1.0] * 4
@@ -243,32 +243,33 @@ def test_a_million_pictures_are_not_listed_before_the_first_is_restored(restorer
 def test_an_interruption_finishes_what_is_being_written_and_leaves_nothing_else(
     folder: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 10)  # every result waits in a file beside its target
-    monkeypatch.setattr(LazyPicture, "is_large", False)  # while the next is computed
-    encoding, write = threading.Event(), pictures.write
+    writing, interrupted, write = threading.Event(), threading.Event(), pictures.write
 
     def slow(picture: LazyPicture, path: Path) -> None:
-        encoding.wait(10)
+        writing.set()
+        assert interrupted.wait(60)
         write(picture, path)
 
     def interrupt(part: float) -> None:
-        if len(seen) == 2:
-            encoding.set()
-            raise KeyboardInterrupt
         seen.append(part)
+        if part == 1 and seen.count(1) == 2:  # the second picture is computed
+            assert writing.wait(60)  # and the first is being written
+            interrupted.set()
+            raise KeyboardInterrupt
 
     seen: list[float] = []
     monkeypatch.setattr(pictures, "write", slow)
     with pytest.raises(KeyboardInterrupt):
         list(restore_all(restorer, Search(["photos"], "out"), progress=interrupt))
-    assert files(Path("out")) <= {"a_x4.png", "b_x4.png"}
-    assert "a_x4.png" in files(Path("out"))
+    assert files(Path("out")) == {"a_x4.png"}
 
 
 def test_a_large_result_is_written_before_the_next_is_computed(
-    folder: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 10)
+    (tmp_path / "large").mkdir()
+    for name in "ab":  # results of more than 64 MB
+        pictures.write(Picture(np.full((850, 850, 3), 999, np.uint16)), tmp_path / "large" / f"{name}.png")
     writing, write = threading.Event(), pictures.write
     beside = []
 
@@ -279,7 +280,9 @@ def test_a_large_result_is_written_before_the_next_is_computed(
         writing.clear()
 
     monkeypatch.setattr(pictures, "write", watched)
-    list(restore_all(restorer, Search(["photos"], "out"), progress=lambda _: beside.append(writing.is_set())))
+    search = Search([str(tmp_path / "large")])
+    outcomes = list(restore_all(restorer, search, progress=lambda _: beside.append(writing.is_set())))
+    assert [outcome.status for outcome in outcomes] == ["done"] * 2
     assert len(beside) > 1
     assert not any(beside)
 
@@ -290,3 +293,28 @@ def test_the_search_says_which_file_the_output_names(folder: Path) -> None:
     assert Search(["photos"], "out").file is None
     assert batch.Search(["photos/a.png"]).single
     assert not batch.Search(["photos"]).single
+
+
+def test_a_full_folder_for_temporary_files_is_not_taken_for_damage(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(picture: LazyPicture) -> None:
+        raise CnlrnError("a.png is damaged or cut short")
+
+    picture = pictures.open_picture(folder / "a.png")
+    batch.decode(picture)
+    monkeypatch.setattr(LazyPicture, "decode", fail)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with pytest.raises(CnlrnError, match="is damaged"):
+        batch.decode(picture)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    with pytest.raises(CnlrnError, match=r"temporary files, .*none, has 0 MB left .* set TMPDIR to another"):
+        batch.decode(picture)
+
+
+def test_a_size_far_from_all_proportions_is_refused_in_words(folder: Path, restorer: Restorer) -> None:
+    (outcome,) = restore_all(restorer, Search(["photos/a.png"], size=Size(width=1, height=10**8)))
+    assert outcome.reason is not None
+    assert outcome.reason.startswith(
+        "the result would have 1x100000000 pixels, and a picture can be resized to at most"
+    )

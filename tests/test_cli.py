@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import re
@@ -188,42 +189,40 @@ def test_a_pattern_of_one_file_goes_to_stdout(photo: Path, model: str) -> None:
     assert pictures.read(done.stdout).pixels.shape == (48, 64, 3)
 
 
-def test_a_bar_on_a_terminal_tells_how_far_and_how_fast(photo: Path, model: str, tmp_path: Path) -> None:
-    if sys.platform == "win32":
-        pytest.skip("there is no pseudo-terminal")
-    import pty
-
-    shown = bytearray()
-
-    def read_and_keep(descriptor: int) -> bytes:
-        data = os.read(descriptor, 1024)
-        shown.extend(data)
-        return data
-
-    command = [
-        sys.executable,
-        "-m",
-        "cnlrn",
-        "restore",
-        str(photo),
-        str(photo),
-        "-o",
-        str(tmp_path / "out"),
-        "--model",
-        model,
-    ]
+def on_terminal(*arguments: str | Path) -> bytes:
+    """What `cnlrn` with these arguments, which has to end well, shows on a terminal."""
+    pty = pytest.importorskip("pty", reason="there is no pseudo-terminal")
     pid, descriptor = pty.fork()
     if pid == 0:
-        os.execv(sys.executable, command)
-    while True:
-        try:
-            if not read_and_keep(descriptor):
-                break
-        except OSError:  # the other end is closed
-            break
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert b"1 of 1 pictures" in shown
-    assert b"1 restored" in shown
+        os.execv(sys.executable, [sys.executable, "-m", "cnlrn", *map(str, arguments)])
+    shown = bytearray()
+    with contextlib.suppress(OSError):  # the other end is closed
+        while data := os.read(descriptor, 1024):
+            shown += data
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, shown
+    return bytes(shown)
+
+
+def test_a_bar_on_a_terminal_tells_how_far_and_how_fast(photo: Path, model: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.png"
+    other.write_bytes(photo.read_bytes())
+    shown = on_terminal(photo, other, "-o", tmp_path / "out", "--model", model)
+    assert b"2 of 2 done, " in shown
+    assert b"a second" in shown
+    assert b"2 restored" in shown
+
+
+def test_the_bar_of_a_single_picture_shows_the_part_that_is_done(photo: Path, model: str) -> None:
+    shown = on_terminal(photo, "--model", model)
+    assert b"photo.png" in shown
+    assert b"100%" in shown
+    assert b" done" not in shown
+
+
+def test_the_bar_of_a_folder_does_not_search_it_before_the_first_picture(photo: Path, model: str) -> None:
+    shown = on_terminal(photo.parent, "--model", model)
+    assert b"1 done, " in shown
+    assert b" of " not in shown
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -238,14 +237,14 @@ def test_an_interrupted_run_leaves_whole_files_only_and_can_go_on(
     command = [sys.executable, "-m", "cnlrn", "restore", photos, "-o", out, "--model", model]
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background may ignore it
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed) as process:
-        while not list(out.glob("*_x4.png")):
+        while not list(out.glob("*_x4.jpg")):
             assert process.poll() is None
         process.send_signal(number)
         said = process.communicate()
     assert (process.returncode, said) == (code, (b"", b""))
     left = sorted(path.name for path in out.iterdir())
     assert 0 < len(left) < 30
-    assert all(name.endswith("_x4.png") and read(out / name).pixels.shape == (1200, 1600, 3) for name in left)
+    assert all(name.endswith("_x4.jpg") and read(out / name).pixels.shape == (1200, 1600, 3) for name in left)
 
 
 def test_nothing_is_overwritten_unasked(cnlrn: Command, photo: Path, model: str) -> None:
@@ -404,7 +403,7 @@ def test_degrade_writes_the_same_blurry_picture_each_time(cnlrn: Command, photo:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("missing.png", "-o", "new.png"), "missing.png cannot be read as a picture"),
+        (("missing.png", "-o", "new.png"), "missing.png does not exist"),
         (("photo.png", "-o", "new.png", "--recipe", "foto"), "unknown degradation recipe 'foto'"),
         (("photo.png", "-o", "photo.png"), "photo.png exists; give --overwrite"),
         (("photo.png", "-o", "new.png", "--sharp", "photo.png"), "photo.png exists; give --overwrite"),
@@ -419,3 +418,164 @@ def test_degrade_tells_mistakes_and_writes_nothing(
     assert cnlrn("degrade", *arguments) == 2
     assert words in cnlrn.err
     assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("photo.png",),
+        ("--scale", "4", "photo.png"),
+        ("-o", "photo_x4.png", "photo.png"),
+        ("./photo.png", "--scale", "4"),
+        ("*.png",),
+        ("'photo.png'",),
+        ("--", "photo.png"),
+    ],
+)
+def test_a_picture_alone_is_restored(
+    cnlrn: Command, photo: Path, model: str, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    options = ("--model", model) if "--" not in arguments else ()
+    assert cnlrn(*options, *arguments) == 0
+    assert read(photo.with_name("photo_x4.png")).pixels.shape == (48, 64, 3)
+
+
+def test_folders_and_several_pictures_alone_are_restored(cnlrn: Command, photo: Path, model: str) -> None:
+    other = photo.with_name("other.png")
+    other.write_bytes(photo.read_bytes())
+    assert cnlrn(photo, other, "--model", model) == 0
+    assert cnlrn.out.startswith("2 restored")
+    assert cnlrn(photo.parent, "--model", model) == 0
+    assert cnlrn.out.startswith("2 restored, 0 skipped (there already), 2 left out (results themselves, such as ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("photo",), "No such command 'photo', and no such file; `cnlrn -h` lists the commands"),
+        (("restor",), "did you mean restore?"),
+        (("none.png",), "none.png does not exist"),
+        (("none/",), "none does not exist"),
+        (("none", "-o", "out"), "No such command 'none', and no such file"),
+        (("restore", "none", "-o", "out"), "cnlrn: none does not exist"),
+        (("https://a.example/b.jpg",), "https://a.example/b.jpg is an address, not a file"),
+        (("photo.png", "-o", "https://a.example/"), "https://a.example/ is an address, not a file"),
+        (("photo.png", "-", "--compare"), "- stands for one picture"),
+        (("photo.png", "-o", "-", "--compare"), "- stands for one picture"),
+    ],
+)
+def test_what_stands_for_no_picture_is_told_in_a_line(
+    cnlrn: Command, photo: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], reason: str
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    assert cnlrn(*arguments) == 2
+    assert (cnlrn.out, cnlrn.err.count("\n"), cnlrn.err[:7]) == ("", 1, "cnlrn: ")
+    assert reason in cnlrn.err
+
+
+def test_help_has_a_short_option_and_is_not_cut(cnlrn: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cnlrn("-h") == 0
+    assert "`cnlrn photo.jpg` is short for `cnlrn restore photo.jpg`" in cnlrn.out
+    commands = re.findall(r"^  (\w+)  ", cnlrn.out.partition("Commands:")[2], re.MULTILINE)
+    assert {"restore", "sheet", "train", "export"} <= set(commands)
+    for command in ("", *commands):
+        assert cnlrn(*command.split(), "-h") == 0
+        assert "..." not in cnlrn.out.replace("[ARGS]...", "").replace("PICTURES...", "")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".webp", ".tif", ".avif", ".png"])
+def test_a_result_has_the_format_of_its_source(cnlrn: Command, photo: Path, model: str, suffix: str) -> None:
+    source = photo.with_name(f"of{suffix}")
+    pictures.write(read(photo), source)
+    assert cnlrn(source, "--model", model) == 0
+    target = source.with_name(f"of_x4{suffix}")
+    assert target.read_bytes()[:3] == source.read_bytes()[:3]
+    assert cnlrn(source, "--model", model, "--format", "png", "--name", "other") == 0
+    assert photo.with_name("other.png").read_bytes().startswith(b"\x89PNG")
+    done = run(["restore", "-", "--model", model], input=source.read_bytes())
+    assert done.stdout[:3] == source.read_bytes()[:3]
+
+
+def test_compare_writes_a_sheet_beside_the_result_and_says_so(cnlrn: Command, photo: Path, model: str) -> None:
+    assert cnlrn(photo, "--compare", "--model", model, "-o", photo.with_name("sharp.webp")) == 0
+    sheet = photo.with_name("sharp_compare.png")
+    assert cnlrn.out.splitlines()[1] == f"{sheet}: before and after"
+    assert read(sheet).pixels.shape[1] == 2 * 64 + 3 * 16
+    assert cnlrn(photo, "--compare", "--model", model, "-o", photo.with_name("sharp.webp"), "--overwrite") == 0
+
+
+def test_names_reach_the_terminal_without_control_characters(
+    cnlrn: Command, photo: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    odd = "a\x1b[31m\x07\u202egpj.png"
+    photo.rename(odd)
+    shown = "a\\x1b[31m\\x07\\u202egpj"
+    assert cnlrn(odd, "--model", model) == 0
+    assert cnlrn.out.startswith(f"{shown}_x4.png: 16x12")
+    assert cnlrn(odd, "--model", model) == 0
+    assert cnlrn.out.startswith(f"{shown}_x4.png: skipped")
+    Path(odd).write_bytes(b"")
+    assert cnlrn(odd, "--model", model, "--overwrite") == 2
+    assert cnlrn.err == f"cnlrn: {shown}.png is empty\n"
+    for arguments in (("restore", "none" + odd), ("degrade", odd, "-o", "x.png"), ("sheet", odd), ("\x1b[2J",)):
+        assert cnlrn(*arguments) == 2
+        assert not set(cnlrn.out + cnlrn.err) & set("\x1b\x07\u202e")
+
+
+def test_a_folder_alone_that_cannot_be_read_is_a_mistake(
+    cnlrn: Command, photo: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert cnlrn(photo.parent, "--model", model) == 2
+    assert f"the folder {photo.parent} cannot be read (Permission denied)" in cnlrn.err
+
+
+def test_an_error_of_the_system_is_not_taken_for_one_of_stdout(
+    cnlrn: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    for error, words in (
+        (OSError(28, "No space left on device"), "the system refuses: No space left on device"),
+        (OSError(28, "No space left on device", "/a\x1b"), "No space left on device (/a\\x1b)"),
+        (MemoryError(), "there is not enough memory"),
+        (ValueError("odd"), "failed unexpectedly (ValueError: odd)"),
+    ):
+        monkeypatch.setattr(sys.modules["cnlrn.models"], "models", partial(fail, error))
+        assert cnlrn("models") == 2
+        assert words in cnlrn.err
+        assert cnlrn.err.count("\n") == 1
+        assert "stdout" not in cnlrn.err
+
+
+def test_degrade_makes_the_folders_that_its_results_need(
+    cnlrn: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    assert cnlrn("degrade", photo, "-o", "new/lr/", "--sharp", "new/hr/sharp.webp") == 0
+    assert read("new/lr/photo.png").pixels.shape == (3, 4, 3)
+    assert read("new/hr/sharp.webp").pixels.shape == (12, 16, 3)
+    assert cnlrn("degrade", photo, "-o", "new/lr") == 2
+    assert "new/lr/photo.png exists" in cnlrn.err
+
+
+def test_degrade_refuses_pictures_that_would_take_too_much_memory(cnlrn: Command, photo: Path, tmp_path: Path) -> None:
+    pictures.write(Picture(np.zeros((5100, 5000, 1), np.uint8)), tmp_path / "large.png")
+    assert cnlrn("degrade", tmp_path / "large.png", "-o", tmp_path / "new.png") == 2
+    assert "5000x5100 pixels, more than the limit of 25000000" in cnlrn.err
+
+
+def test_more_on_stdin_than_a_picture_may_have_is_refused(
+    photo: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/zero").open("rb") as endless:
+        done = run(["restore", "-", "--model", model], stdin=endless)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"more than 536870912 bytes on stdin" in done.stderr

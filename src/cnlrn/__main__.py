@@ -1,5 +1,43 @@
-"""`python -m cnlrn` is the command `cnlrn`."""
+"""The process of the command `cnlrn`, also as `python -m cnlrn`: its streams, its signals and its end.
 
-from cnlrn.cli import main
+What the command does is in `cnlrn.cli`, which is imported late: importing takes a while, in which signals may come.
+"""
 
-main()
+import os
+import sys
+
+from cnlrn import interruption
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    _open_closed_streams()
+    interruption.heed()
+    code = 2
+    try:
+        from cnlrn import cli, files, terminal
+
+        interruption.before_leaving(files.remove_temporaries)
+        interruption.before_leaving(terminal.show_cursor)
+        cli.main()
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 0
+    except BaseException:
+        if not interruption.is_interrupted():
+            raise
+    interruption.end(code)
+
+
+def _open_closed_streams() -> None:
+    """Have no file of the work become a standard stream, and messages go nowhere where stderr is closed."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stderr is None:  # `print` would take stdout instead
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
+if __name__ == "__main__":
+    main()

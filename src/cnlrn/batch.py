@@ -1,48 +1,39 @@
-"""Many pictures: find them, restore each while the next is read and the last is written, and say what became of each.
+"""Many pictures: restore each while the next is read and the last is written, and say what became of each.
 
-Nothing here ends because of one bad file, and nothing grows with the number of files in a folder: a folder is searched
-while its pictures are restored. What a result is and how it is written is decided in `cnlrn.restorer` and
-`cnlrn.pictures`.
+Nothing here ends because of one bad file. Which pictures there are is found out in `cnlrn.search`; what a result is and
+how it is written is decided in `cnlrn.restorer` and `cnlrn.pictures`.
 """
 
 from __future__ import annotations
 
-import glob
 import os
-import string
+import shutil
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from cnlrn import pictures
 from cnlrn.errors import CnlrnError
-from cnlrn.files import is_folder, is_there, make_folder
+from cnlrn.files import is_there, make_folder, replacing
 from cnlrn.pictures import LazyPicture
-from cnlrn.restorer import Progress, Restorer, Size
+from cnlrn.restorer import Progress, Restorer
+from cnlrn.search import Job, Search, sheet_of
 
-_NAME_FIELDS = ("stem", "ext", "size", "model")
-
-
-@dataclass(frozen=True)
-class Job:
-    """A picture to restore and the file to write; or the `problem` because of which there is nothing to restore."""
-
-    source: Path
-    target: Path | None = None
-    problem: str | None = None
+__all__ = ["Job", "Outcome", "Search", "restore_all"]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of a picture.
 
-    `status` is "done", "skipped" (the target was there already) or "failed", and then `reason` says why, in a sentence.
-    `before` and `after` are width and height of a picture that was done, `seconds` how long its computing took.
+    `status` is "done", "skipped" (the target was there already, or without a target: the picture is itself a result) or
+    "failed"; in the last two cases `reason` says why, in a sentence. `before` and `after` are width and height of a
+    picture that was done, `seconds` how long its computing took. `sheet`: the before/after sheet that was written.
     """
 
     source: Path
@@ -52,131 +43,37 @@ class Outcome:
     before: tuple[int, int] | None = None
     after: tuple[int, int] | None = None
     seconds: float = 0.0
+    sheet: Path | None = None
 
 
-@dataclass
-class Search:
-    """Where pictures are looked for and where their results go; iterating gives a `Job` each, sorted in each folder.
+@dataclass(frozen=True)
+class _Wishes:
+    """The options of `restore_all` that are the same for all pictures."""
 
-    `inputs`: files, folders (searched whole; hidden files and folders are left out) and glob patterns.
-    `output`: a folder, made when it is needed, in which the tree of a folder is mirrored; for a single file also a file
-    name. None: files beside their source, and the tree of the folder "photos" in "photos_x4".
-    `name`: of a result without its extension; {stem} and {ext} of the source, {size} such as "x4", {model}.
-    `suffix`: extension of the results, which chooses their format.
-    `file` is the file that `output` names, None if it names a folder or nothing; `single` tells that one file is given;
-    `ignored` counts, after an iteration, the files in folders that are no pictures by their extension.
-
-    Raises:
-        CnlrnError: a name or suffix that makes no sense, a pattern that matches nothing, or `output` is a file where a
-            folder is needed.
-    """
-
-    inputs: Sequence[str]
-    output: str | None = None
-    size: Size = field(default_factory=Size)
-    name: str = "{stem}_{size}"
-    suffix: str = ".png"
-    model: str = ""
-    ignored: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense, and expand the patterns."""
-        pictures.format_of(self.suffix)
-        if "" in (*self.inputs, self.output):
-            raise CnlrnError("the name of a picture or folder is empty; a dot is the present folder")
-        try:
-            fields = [parts for _, *parts in string.Formatter().parse(self.name) if parts[0] is not None]
-        except ValueError:
-            fields = [[self.name]]
-        known = [[key, "", None] for key in _NAME_FIELDS]
-        if not self.name or any(parts not in known for parts in fields) or Path(self.name).name != self.name:
-            raise CnlrnError(
-                f"{self.name!r} cannot name the results; use letters and "
-                f"{', '.join(f'{{{key}}}' for key in _NAME_FIELDS)}, no folders"
-            )
-        self._paths = [path for given in self.inputs for path in expanded(given)]
-        self._folders = [path for path in self._paths if is_folder(path)]
-        self.single = len(self._paths) == 1 and not self._folders
-        self.file: Path | None = None
-        if self.output is None:
-            return
-        output = Path(self.output)
-        folder_there = is_folder(output)
-        if self.single and not folder_there and not self.output.endswith(("/", os.sep)):
-            self.file = output
-        elif not folder_there and (is_there(output) or output.suffix.lower() in pictures.SUFFIXES):
-            raise CnlrnError(f"{self.output} names one file; several pictures need a folder")
-        names: dict[str, Path] = {}
-        for folder in self._folders:
-            other = names.setdefault(folder.resolve().name, folder)
-            if other is not folder:
-                raise CnlrnError(
-                    f"the results of {other} and {folder} would be mixed up in {output / folder.resolve().name}; "
-                    "restore them one after the other, into different folders"
-                )
-
-    def __iter__(self) -> Iterator[Job]:
-        """Search anew."""
-        self.ignored = 0
-        yield from _jobs({path: self._target_of(path) for path in self._paths if path not in self._folders})
-        for folder in self._folders:
-            yield from self._folder(folder)
-
-    def _target_of(self, source: Path) -> Path:
-        if self.file is not None:
-            return self.file
-        return (source.parent if self.output is None else Path(self.output)) / self._name(source)
-
-    def _folder(self, folder: Path) -> Iterator[Job]:
-        """Jobs for a folder and those in it, the nearest first."""
-        if self.output is None:
-            output = folder.resolve().with_name(f"{folder.resolve().name}_{self.size.tag}")
-        else:
-            output = Path(self.output) if len(self._paths) == 1 else Path(self.output) / folder.resolve().name
-        waiting = [(folder, output)]
-        while waiting:
-            here, there = waiting.pop()
-            try:
-                with os.scandir(here) as found:
-                    entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda e: e.name)
-                deeper = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-                files = [Path(entry.path) for entry in entries if _is_file(entry)]
-            except OSError as error:
-                yield Job(here, problem=f"the folder {here} cannot be read ({error.strerror})")
-                continue
-            sources = [file for file in files if file.suffix.lower() in pictures.SUFFIXES]
-            self.ignored += len(files) - len(sources)
-            yield from _jobs({source: there / self._name(source) for source in sources})
-            own = output.resolve()
-            waiting += [
-                (Path(entry.path), there / entry.name)
-                for entry in reversed(deeper)
-                if Path(entry.path).resolve() != own
-            ]
-
-    def _name(self, source: Path) -> str:
-        model = Path(self.model).name.removesuffix(".onnx")
-        fields = {"stem": source.stem, "ext": source.suffix[1:], "size": self.size.tag, "model": model}
-        return self.name.format_map(fields) + self.suffix
+    overwrite: bool
+    strip: bool
+    compare: bool
+    progress: Progress | None
 
 
 def restore_all(
     restorer: Restorer,
     jobs: Iterable[Job],
-    size: Size | None = None,
     *,
     overwrite: bool = False,
     strip: bool = False,
+    compare: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
     """Restore pictures, one outcome each in the order of `jobs`; reading, computing and writing overlap.
 
     A target that exists is skipped unless `overwrite`, so an interrupted run goes on where it stopped; a folder that a
-    target needs is made. `progress` is called with the part of the present picture that is computed; the other
-    arguments are those of `Restorer.restore`. No exception but an interruption ends it: then what is being written is
-    finished, and nothing half-written is left.
+    target needs is made. A picture that a search found and that is itself a result of cnlrn is skipped. `compare`: a
+    before/after sheet is written beside each result, under the same rule. `progress` is called with the part of the
+    present picture that is computed; `strip` is that of `Restorer.restore`. No exception but an interruption ends it:
+    then what is being written is finished, and nothing half-written is left.
     """
-    wanted = size or Size()
+    wishes = _Wishes(overwrite, strip, compare, progress)
     reader, writer = ThreadPoolExecutor(1, "reader"), ThreadPoolExecutor(1, "writer")
     reading: deque[tuple[Job, Future[LazyPicture] | None]] = deque()
     writing: deque[_Writing] = deque()
@@ -191,17 +88,17 @@ def restore_all(
                 elif job.target is None or (is_there(job.target) and not overwrite):
                     reading.append((job, None))
                 else:
-                    reading.append((job, reader.submit(_decoded, job.source, restorer.max_pixels)))
+                    reading.append((job, reader.submit(_decoded, job, restorer.max_pixels)))
             if not reading:
                 break
             job, picture = reading.popleft()
-            writing.append(_computed(restorer, job, picture, wanted, strip, progress, writer))
+            writing.append(_computed(restorer, job, picture, wishes, writer))
             while len(writing) > 1 or (writing and not writing[0].overlaps):
                 yield writing.popleft().outcome()
         while writing:
             yield writing.popleft().outcome()
     finally:
-        reader.shutdown(cancel_futures=True)
+        reader.shutdown(wait=False, cancel_futures=True)  # it may wait for a pipe, for ever
         for started in writing:
             started.abandon()
         writer.shutdown()
@@ -235,95 +132,113 @@ class _Writing:
 
 
 def _computed(
-    restorer: Restorer,
-    job: Job,
-    reading: Future[LazyPicture] | None,
-    size: Size,
-    strip: bool,
-    progress: Progress | None,
-    writer: ThreadPoolExecutor,
+    restorer: Restorer, job: Job, reading: Future[LazyPicture] | None, wishes: _Wishes, writer: ThreadPoolExecutor
 ) -> _Writing:
     target = job.target
     if target is None:
+        if job.left_out is not None:
+            return _Writing(Outcome(job.source, None, "skipped", job.left_out))
         return _Writing(Outcome(job.source, None, "failed", job.problem))
+    sheet = sheet_of(target) if wishes.compare else None
+    if sheet is not None and is_there(sheet) and not wishes.overwrite:
+        sheet = None
     if reading is None:
-        return _Writing(Outcome(job.source, target, "skipped", f"{target} exists"))
+        result = Outcome(job.source, target, "skipped", f"{target} exists", sheet=sheet)
+        if sheet is None:
+            return _Writing(result)
+        return _Writing(result, writer.submit(_compare, job.source, target, sheet, wishes.overwrite))
     held = ExitStack()
     try:
         picture = reading.result()
         start = time.perf_counter()
         make_folder(target.parent)
         pictures.check_target(target)
-        restored = held.enter_context(restorer.compute(picture, size, target=target, strip=strip, progress=progress))
+        restored = held.enter_context(
+            restorer.compute(picture, job.size, target=target, strip=wishes.strip, progress=wishes.progress)
+        )
         seconds = time.perf_counter() - start
+    except _IsResult:
+        reason = f"{job.source} is left out, it is a result of cnlrn; give it by its name to restore it"
+        return _Writing(Outcome(job.source, None, "skipped", reason))
     except Exception as error:
         held.close()
         return _Writing(_failure(job.source, target, error))
     sizes = (picture.width, picture.height), (restored.width, restored.height)
-    result = Outcome(job.source, target, "done", None, *sizes, seconds)
-    return _Writing(result, writer.submit(_write, held, restored, target), not restored.is_large, held)
+    result = Outcome(job.source, target, "done", None, *sizes, seconds, sheet)
+
+    def write_all() -> None:
+        with held, kept(target, wishes.overwrite) as path:
+            pictures.write(restored, path)
+        if sheet is not None:
+            _compare(job.source, target, sheet, wishes.overwrite)
+
+    return _Writing(result, writer.submit(write_all), not restored.is_large, held)
 
 
-def _write(held: ExitStack, restored: LazyPicture, target: Path) -> None:
-    with held:
-        pictures.write(restored, target)
+@contextmanager
+def kept(target: Path, overwrite: bool) -> Iterator[Path]:
+    """Give the path to write a picture to; without `overwrite` a file that has appeared meanwhile is kept.
+
+    Raises:
+        CnlrnError: there is such a file, or `target` cannot be written.
+    """
+    if overwrite:
+        yield target
+        return
+    try:
+        with replacing(target, overwrite=False) as temporary:
+            try:
+                yield temporary
+            except CnlrnError as error:
+                raise CnlrnError(str(error).replace(str(temporary), str(target))) from error
+    except OSError as error:
+        raise CnlrnError(f"cannot write {target} ({error.strerror})") from error
 
 
-def _decoded(source: Path, max_pixels: int) -> LazyPicture:
-    picture = pictures.open_picture(source, max_pixels)
-    picture.decode()
+def _compare(source: Path, target: Path, sheet: Path, overwrite: bool) -> None:
+    from cnlrn.sheet import write_sheet
+
+    with kept(sheet, overwrite) as path:
+        write_sheet([(source, target)], path)
+
+
+class _IsResult(Exception):
+    """A picture that a search found was written by cnlrn."""
+
+
+def _decoded(job: Job, max_pixels: int) -> LazyPicture:
+    picture = pictures.open_picture(job.source, max_pixels)
+    if job.found and getattr(picture, "is_result", False):
+        raise _IsResult
+    decode(picture)
     return picture
+
+
+def decode(picture: LazyPicture) -> None:
+    """Decode a picture now; a large one needs room in the folder for temporary files, and a CnlrnError says if not.
+
+    Raises:
+        CnlrnError: the file is damaged or cut short, or there is no room.
+    """
+    try:
+        picture.decode()
+    except CnlrnError as error:
+        needed = picture.width * picture.height * picture.image.bands * picture.dtype.itemsize
+        folder = os.environ.get("TMPDIR") or "/tmp"
+        try:
+            room = shutil.disk_usage(folder).free if os.name == "posix" else needed
+        except OSError:
+            room = 0
+        if needed <= room:
+            raise
+        raise CnlrnError(
+            f"{picture.name} cannot be decoded: the folder for temporary files, {folder}, has {room // 10**6} MB left "
+            f"where {needed // 10**6} may be needed; set TMPDIR to another"
+        ) from error
 
 
 def _failure(source: Path, target: Path | None, error: Exception) -> Outcome:
     """The outcome of whatever went wrong; what is no user's mistake is named by its type as well."""
-    reason = " ".join(str(error).split())
     if not isinstance(error, CnlrnError):
-        reason = f"{source} failed unexpectedly ({type(error).__name__}: {reason})"
-    return Outcome(source, target, "failed", reason)
-
-
-def _jobs(targets: Mapping[Path, Path]) -> Iterator[Job]:
-    """Jobs for sources and their targets, but none for a source that is itself the result of another one.
-
-    Of several sources of one target the first gets it, and the others are problems.
-    """
-    owners: dict[Path, Path] = {}
-    for source, target in targets.items():
-        owners.setdefault(target, source)
-    for source, target in targets.items():
-        if owners.get(source, source) != source:  # left by an earlier run
-            continue
-        if owners[target] != source:
-            problem = (
-                f"{source} would become {target}, as {owners[target]} does; put {{ext}} into the name of the results"
-            )
-            yield Job(source, problem=problem)
-        else:
-            yield Job(source, target)
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file, or a link to what cannot be looked at, which then fails by itself when it is read."""
-    try:
-        return entry.is_file()
-    except OSError:
-        return True
-
-
-def one_file(given: str) -> str:
-    """What an argument stands for that names a single picture; CnlrnError where it is a pattern of several."""
-    found = expanded(given)
-    if len(found) != 1:
-        raise CnlrnError(f"{given} matches {len(found)} files; - stands for one picture")
-    return str(found[0])
-
-
-def expanded(given: str) -> list[Path]:
-    """What an argument stands for: itself, or the files that the pattern matches."""
-    if os.path.lexists(given) or not glob.has_magic(given):
-        return [Path(given)]
-    found = sorted(Path(path) for path in glob.glob(given, recursive=True))  # noqa: PTH207 - absolute ones too
-    if not found:
-        raise CnlrnError(f"no file matches {given}")
-    return [path for path in found if not is_folder(path)]
+        error = CnlrnError(f"{source} failed unexpectedly ({type(error).__name__}: {error})")
+    return Outcome(source, target, "failed", " ".join(str(error).split()))

@@ -1,33 +1,68 @@
 """The command `cnlrn`: one thin function a command, which parses, calls and prints.
 
 What a command needs is imported inside it, so that `cnlrn --help` starts fast and no command loads what it does not
-use. `main` turns a user's mistake into one line and exit code 2, and Ctrl-C into exit code 130.
+use. `main` turns a user's mistake into one line and exit code 2. The process around it is `cnlrn.__main__`.
 """
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Protocol
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from cnlrn import interruption
 from cnlrn.errors import CnlrnError
+from cnlrn.files import check_place, is_folder, is_there, make_folder, replacing
 from cnlrn.models import DEFAULT
+from cnlrn.terminal import complain, log_to_stderr, printable, say, told_of_stdout
 
-if TYPE_CHECKING:
-    from cnlrn.batch import Outcome, Search
-    from cnlrn.restorer import Restorer, Size
+
+class _Formatter(Protocol):
+    """What the list of commands needs of the library's formatter."""
+
+    def section(self, name: str) -> AbstractContextManager[None]:
+        """A part of the text, under a name."""
+        ...
+
+    def write_dl(self, rows: list[tuple[str, str]]) -> None:
+        """Words, each with its explanation."""
+        ...
+
+
+class _Commands(TyperGroup):
+    """The commands, of which `restore` need not be named, and their list, in which no text is cut."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Put `restore` before pictures and its options."""
+        first = args[0] if args else "--help"
+        if first not in (*self.commands, "-h", "--help", "--version"):
+            if not (first.startswith("-") or os.path.lexists(first) or set(first) & set("./\\*?[:'\"")):
+                import difflib
+
+                near = difflib.get_close_matches(first, self.commands, n=1)
+                hint = f"did you mean {near[0]}?" if near else "`cnlrn -h` lists the commands"
+                raise CnlrnError(f"No such command '{first}', and no such file; {hint}")
+            args = ["restore", *args]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: typer.Context, formatter: _Formatter) -> None:  # type: ignore[override]
+        """List the commands with the whole first sentence of their help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in self.commands.items()])
+
 
 app = typer.Typer(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -39,39 +74,41 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 some pictures failed, 2 the user's mistake, 130 or 143 interrupted."""
-    signal.signal(signal.SIGTERM, _terminate)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in letters that it lacks
     try:
-        try:
+        with told_of_stdout():
             sys.exit(app(sys.argv[1:] or ["--help"], prog_name="cnlrn", standalone_mode=False))
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        sys.stdout = None  # or Python tries to flush it once more at exit
-        print(f"cnlrn: cannot write to stdout ({error.strerror})", file=sys.stderr)
-        sys.exit(2)
-    except (CnlrnError, TyperException) as error:
-        message = error.format_message() if isinstance(error, TyperException) else str(error)
-        print(f"cnlrn: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
+    except Exception as error:
+        if interruption.is_interrupted():
+            raise
+        complain(_words(error))
+        sys.exit(2)
 
 
-def _terminate(*_: object) -> None:
-    """Leave by an exception, so that everything half-done is cleared away."""
-    sys.exit(128 + signal.SIGTERM)
+def _words(error: Exception) -> str:
+    """What to say of an error, also of one that nobody has foreseen, whose traceback Python's -X dev shows."""
+    if isinstance(error, CnlrnError):
+        return str(error)
+    if isinstance(error, TyperException):
+        return error.format_message()
+    if sys.flags.dev_mode:
+        raise error
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this"
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f" ({error.filename})"
+        return f"the system refuses: {error.strerror}{place}"
+    return f"failed unexpectedly ({type(error).__name__}: {error}); python -X dev -m cnlrn ... shows where"
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
         import cnlrn
 
-        print(f"cnlrn {cnlrn.__version__}")
+        say(f"cnlrn {cnlrn.__version__}")
         raise typer.Exit
 
 
@@ -81,7 +118,10 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Turn blurry, low-resolution pictures into sharp ones, up to four times as wide and high."""
+    """Turn blurry, low-resolution pictures into sharp ones, up to four times as wide and high.
+
+    `cnlrn photo.jpg` is short for `cnlrn restore photo.jpg`; `cnlrn COMMAND --help` tells a command's options.
+    """
 
 
 @app.command()
@@ -112,20 +152,34 @@ def restore(
         bool, typer.Option("--ensemble", help="Mean over 8 flips and rotations: a little better, 8 times slower.")
     ] = False,
     format_: Annotated[
-        str | None, typer.Option("--format", help="png, jpg, webp, tif or avif; png if -o does not tell.")
+        str | None,
+        typer.Option(
+            "--format",
+            help="png, jpg, webp, tif or avif. If neither this nor -o tells: as the source, or png if that cannot be "
+            "written.",
+        ),
     ] = None,
     name: Annotated[
         str, typer.Option(help="Names of results without extension; {stem} and {ext} of the source, {size}, {model}.")
     ] = "{stem}_{size}",
-    strip: Annotated[bool, typer.Option("--strip", help="Leave out EXIF, XMP and IPTC metadata.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also write NAME_compare.png beside each result: before and after.")
+    ] = False,
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Leave out what the file tells of the photo: EXIF, XMP and IPTC metadata.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Redo and replace results that exist, instead of skipping them.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object a picture, and one of totals.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="What computes: cpu, or cuda, an NVIDIA GPU.")] = "cpu",
     tile: Annotated[
         int | None,
-        typer.Option(min=1, help="Pixels of a picture, a side, computed at once; from free memory if not given."),
+        typer.Option(
+            min=1,
+            help="Width and height of the piece of a picture that is computed at once, in its pixels: smaller takes "
+            "less memory and more time. From the free memory if not given.",
+        ),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads, all cores if not given.")] = None,
     max_pixels: Annotated[
@@ -133,131 +187,36 @@ def restore(
     ] = None,
 ) -> None:
     """Restore pictures: sharper, and four times as wide and high."""
-    from cnlrn import batch, pictures
+    from cnlrn import pictures
+    from cnlrn.batch import restore_all
     from cnlrn.restorer import Restorer, Size
+    from cnlrn.restoring import restore_files, restore_stream
+    from cnlrn.search import Search, one_file
 
     size = Size(scale, width, height)
-    suffix = f".{format_.lower().lstrip('.')}" if format_ else ".png"
+    suffix = f".{format_.lower().lstrip('.')}" if format_ else None
     limit = pictures.MAX_PIXELS if max_pixels is None else max_pixels
     make = partial(Restorer, model, device=device, threads=threads, tile=tile, ensemble=ensemble, max_pixels=limit)
+    if json and sys.stdout is None:
+        raise CnlrnError("--json prints to stdout, which is closed")
     if "-" in (*inputs, output):
-        if len(inputs) > 1 or json:
-            raise CnlrnError("- stands for one picture, alone and without --json")
-        source = inputs[0] if inputs[0] == "-" else batch.one_file(inputs[0])
-        _restore_stream(make, source, output or "-", size, suffix, overwrite=overwrite, strip=strip)
+        if len(inputs) > 1 or json or compare:
+            raise CnlrnError("- stands for one picture, alone and without --json and --compare")
+        source = inputs[0] if inputs[0] == "-" else one_file(inputs[0])
+        target = None if output in ("-", None) else Path(output)
+        if target is not None:
+            _check_output(target, overwrite)
+        restore_stream(make, source, target, size, suffix, overwrite=overwrite, strip=strip)
         return
-    search = batch.Search(inputs, output, size, name, suffix, model)
+    search = Search(inputs, output, size, name, suffix, model)
     if search.file is not None:
-        if format_ and pictures.format_of(suffix) is not pictures.format_of(search.file.suffix, f"{search.file}: "):
+        if format_ and pictures.format_of(str(suffix)) is not pictures.format_of(
+            search.file.suffix, f"{search.file}: "
+        ):
             raise CnlrnError(f"--format {format_} is not what the name {search.file} says; leave out one of them")
         _check_output(search.file, overwrite)
-    restore_all = partial(batch.restore_all, make(), search, size, overwrite=overwrite, strip=strip)
-    sys.exit(_restore_files(restore_all, search, json))
-
-
-def _restore_stream(
-    make: Callable[[], Restorer], source: str, output: str, size: Size, suffix: str, *, overwrite: bool, strip: bool
-) -> None:
-    """Restore the picture on stdin, or in a file, to stdout or a file."""
-    from cnlrn import pictures
-
-    target = None if output == "-" else Path(output)
-    if target is not None:
-        _check_output(target, overwrite)
-    elif sys.stdout is None or sys.stdout.isatty():
-        raise CnlrnError("the result is a picture file and stdout is a terminal; give -o FILE or redirect stdout")
-    if source == "-" and (sys.stdin is None or sys.stdin.isatty()):
-        raise CnlrnError("- reads a picture from stdin, which is a terminal; give a file or redirect stdin")
-    pictures.format_of(suffix)
-    restorer = make()
-    picture = pictures.open_picture(sys.stdin.buffer.read() if source == "-" else source, restorer.max_pixels)
-    with restorer.compute(picture, size, target=target, strip=strip) as restored:
-        if target is not None:
-            pictures.write(restored, target)
-            return
-        data = pictures.encode(restored, suffix)
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        sys.stdout = None  # or Python tries to flush it once more at exit
-        raise CnlrnError(f"cannot write to stdout ({error.strerror})") from error
-
-
-def _restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search, json: bool) -> int:
-    """Restore what `search` finds, show how it goes, and sum up; returns the exit code."""
-    start = time.perf_counter()
-    counts = {"done": 0, "skipped": 0, "failed": 0}
-    failures: list[str] = []
-    with _Bar(search) if sys.stderr.isatty() and not json else nullcontext() as bar:
-        for outcome in restore_all(progress=bar and bar.part):
-            counts[outcome.status] += 1
-            if bar is not None:
-                bar.finished()
-            if json:
-                _print_json(asdict(outcome))
-            elif outcome.status == "failed":
-                failures.append(outcome.reason or "")
-    if not any(counts.values()):
-        raise CnlrnError(f"{', '.join(search.inputs)}: no pictures there (PNG, JPEG, WebP, TIFF, AVIF or BMP)")
-    seconds = time.perf_counter() - start
-    if json:
-        _print_json({**counts, "ignored": search.ignored, "seconds": seconds})
-    elif not search.single:
-        ignored = f", {search.ignored} other files ignored" if search.ignored else ""
-        print(
-            f"{counts['done']} restored, {counts['skipped']} skipped (there already), {counts['failed']} failed"
-            f"{ignored}, in {seconds:.1f} s"
-        )
-    elif outcome.status == "done" and outcome.before and outcome.after:
-        sizes = "{}x{} -> {}x{}".format(*outcome.before, *outcome.after)
-        print(f"{outcome.target}: {sizes} in {seconds:.2f} s")
-    elif outcome.status == "skipped":
-        print(f"{outcome.target}: skipped, it exists; --overwrite replaces it")
-    for reason in failures:
-        print(f"cnlrn: {reason}", file=sys.stderr)
-    if counts["failed"]:
-        return 2 if search.single else 1
-    return 0
-
-
-class _Bar:
-    """A progress bar over the pictures that `search` finds, on stderr."""
-
-    def __init__(self, search: Search) -> None:
-        from rich import progress
-        from rich.console import Console
-
-        columns = ("{task.description}", progress.BarColumn(), progress.TimeRemainingColumn(), "left")
-        self._bar = progress.Progress(*columns, console=Console(stderr=True), transient=True)
-        self._total = sum(1 for _ in search)
-        self._task = self._bar.add_task("", total=self._total)
-        self._finished, self._completed, self._start = 0, 0.0, time.perf_counter()
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def part(self, part: float) -> None:
-        """So much of a picture is computed; it may be one ahead of those that are finished."""
-        self._completed = max(self._completed, self._finished + part)
-        speed = self._finished / (time.perf_counter() - self._start)
-        text = f"{self._finished} of {self._total} pictures, {speed:.2f} a second"
-        self._bar.update(self._task, completed=self._completed, description=text)
-
-    def finished(self) -> None:
-        """One more picture is written, skipped or failed."""
-        self._finished += 1
-        self.part(0)
-
-
-def _print_json(facts: dict[str, Any]) -> None:
-    import json
-
-    print(json.dumps(facts, default=str), flush=True)
+    run = partial(restore_all, make(), search, overwrite=overwrite, strip=strip, compare=compare)
+    sys.exit(restore_files(run, search, json))
 
 
 @app.command()
@@ -267,7 +226,7 @@ def models() -> None:
 
     for card in models():
         scales = ", ".join(f"x{scale}" for scale in card.scales)
-        print(f"{card.name}: {card.description} ({scales})")
+        say(f"{card.name}: {card.description} ({scales})")
 
 
 @app.command()
@@ -285,36 +244,45 @@ def networks() -> None:
             macs = macs_per_pixel(network)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         scales = ", ".join(f"x{scale}" for scale in network.scales)
-        print(f"{name:16} {scales:12} {parameters:12,} parameters {macs / 1e3:12,.1f} kMAC")
+        say(f"{name:16} {scales:12} {parameters:12,} parameters {macs / 1e3:12,.1f} kMAC")
 
 
 @app.command()
 def sheet(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILES", help="Pairs of an LR picture and what was restored from it."),
+        typer.Argument(metavar="FILES", help="Pairs of a blurry picture and what was restored from it."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The sheet, a picture file.")],
     label: Annotated[str, typer.Option(help="Written over the restored pictures.")] = f"after ({DEFAULT})",
     overwrite: Overwrite = False,
 ) -> None:
-    """Lay LR pictures, enlarged by bicubic interpolation, beside the restored ones."""
+    """Lay blurry pictures, enlarged by bicubic interpolation, beside the restored ones."""
     if len(files) % 2:
         raise CnlrnError(
-            f"a sheet needs pairs of files, an LR picture and a restored one; there are {len(files)} files"
+            f"a sheet needs pairs of files, a blurry picture and a restored one; there are {len(files)} files"
         )
+    from cnlrn.batch import kept
     from cnlrn.sheet import write_sheet
 
     _check_output(output, overwrite)
-
-    write_sheet(zip(files[::2], files[1::2], strict=True), output, label=label)
-    print(f"{output}: {len(files) // 2} pairs")
+    with kept(output, overwrite) as path:
+        write_sheet(zip(files[::2], files[1::2], strict=True), path, label=label)
+    say(f"{output}: {len(files) // 2} pairs")
 
 
 @app.command()
 def degrade(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A sharp picture.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The blurry picture, a quarter as wide and high.")],
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="A sharp picture, of at most 25 million pixels.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The blurry picture, a quarter as wide and high: a file, or a folder for one of the same name (end it "
+            "with /). Folders that are missing are made.",
+        ),
+    ],
     recipe: Annotated[
         str,
         typer.Option(
@@ -324,27 +292,46 @@ def degrade(
     ] = "photo",
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another blur.")] = 0,
     sharp: Annotated[
-        Path | None, typer.Option(help="Also write the sharp picture, cropped to 4 times the size of the blurry one.")
+        str | None,
+        typer.Option(
+            help="Also write the sharp picture, cropped to 4 times the size of the blurry one: a file or a folder."
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a sharp picture blurry and small, as a shaken camera would: for tests and training pairs."""
     with _extra():
         from cnlrn import degradation
-        from cnlrn.data import pictures
-    from cnlrn.pictures import Picture, write
+    from cnlrn.batch import kept
+    from cnlrn.pictures import Picture, as_array, write
+    from cnlrn.search import one_file
+    from cnlrn.sheet import flat
 
-    for path in (output, sharp):
-        if path is not None:
-            _check_output(path, overwrite)
-    pixels = pictures.read(picture)
-    if pixels is None:
-        raise CnlrnError(f"{picture} cannot be read as a picture")
-    pair = degradation.degrade(pixels, degradation.recipe(recipe), seed)
-    for path, result in ((output, pair.lr), (sharp, pair.sharp)):
-        if path is not None:
+    source = one_file(picture, "give one picture")
+    chosen = degradation.recipe(recipe)
+    targets = [_in_folder(Path(source), given) for given in (output, sharp) if given is not None]
+    pixels = as_array(flat(source, 25_000_000))
+    for target in targets:
+        make_folder(target.parent)
+        _check_output(target, overwrite)
+    pair = degradation.degrade(pixels.astype("uint8", copy=False), chosen, seed)
+    for target, result in zip(targets, (pair.lr, pair.sharp), strict=False):
+        with kept(target, overwrite) as path:
             write(Picture(result), path)
-            print(f"{path}: {result.shape[1]}x{result.shape[0]}")
+        say(f"{target}: {result.shape[1]}x{result.shape[0]}")
+
+
+def _in_folder(source: Path, given: str) -> Path:
+    """The file that an option names, or that of the source's name in the folder that it names."""
+    from cnlrn.pictures import format_of
+
+    if not given:
+        raise CnlrnError("the name of the output is empty; a dot is the present folder")
+    target = Path(given)
+    if given.endswith(("/", os.sep)) or is_folder(target):
+        target /= f"{source.stem}.png"
+    format_of(target.suffix, f"{target}: ")
+    return target
 
 
 @app.command()
@@ -362,23 +349,22 @@ def train(
     profile: Annotated[bool, typer.Option("--profile", help="Time 30 steps and keep nothing.")] = False,
 ) -> None:
     """Train a network, or go on where the run in --out was interrupted."""
-    import logging
     import math
 
     with _extra():
         from cnlrn.training import profiling, run
         from cnlrn.training.recipe import load
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log_to_stderr()
     plan = load(recipe, set_ or [])
     if profile:
         if report := profiling.profile(plan):
-            print(report)
+            say(report)
         return
     out = out or Path("runs") / recipe.stem
     finished = run.train(plan, out, init, math.inf if minutes is None else minutes)
     if finished.global_rank == 0:
-        print(f"{out / 'weights.safetensors'}: {finished.step} steps, {finished.elapsed() / 3600:.2f} hours")
+        say(f"{out / 'weights.safetensors'}: {finished.step} steps, {finished.elapsed() / 3600:.2f} hours")
 
 
 @app.command()
@@ -400,24 +386,31 @@ def evaluate(
     with _extra():
         from cnlrn.evaluation.metrics import metric as find_metric
         from cnlrn.evaluation.pairs import evaluate as evaluate_pairs
-    from cnlrn.files import check_place
     from cnlrn.restorer import Restorer
 
     if csv is not None:
         check_place(csv)
     metrics = [find_metric(name) for name in metric or ("psnr", "ssim")]
+
+    def line(name: str, figures: Iterable[float]) -> str:
+        columns = (f"{figure:12.{m.digits}f}" for m, figure in zip(metrics, figures, strict=True))
+        return " ".join([f"{name:40s}", *columns])
+
     rows = []
-    print(f"{'':40s}", *(f"{m.title:>12s}" for m in metrics))
+    say(" ".join([f"{'':40s}", *(f"{m.title:>12s}" for m in metrics)]))
     for name, figures in evaluate_pairs(Restorer(model), data, metrics):
         rows.append((name, figures))
-        print(f"{name:40s}", *(f"{figure:12.{m.digits}f}" for m, figure in zip(metrics, figures, strict=True)))
+        say(line(name, figures))
     means = [sum(column) / len(rows) for column in zip(*(figures for _, figures in rows), strict=True)]
-    print(f"{f'mean of {len(rows)}':40s}", *(f"{mean:12.{m.digits}f}" for m, mean in zip(metrics, means, strict=True)))
+    say(line(f"mean of {len(rows)}", means))
     if csv is not None:
-        with csv.open("w", encoding="utf-8", newline="") as file:
-            table = writer(file, lineterminator="\n")
-            table.writerow(["name", *(m.name for m in metrics)])
-            table.writerows([name, *(f"{figure:.5f}" for figure in figures)] for name, figures in rows)
+        try:
+            with replacing(csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+                table = writer(file, lineterminator="\n")
+                table.writerow(["name", *(m.name for m in metrics)])
+                table.writerows([name, *(f"{figure:.5f}" for figure in figures)] for name, figures in rows)
+        except OSError as error:
+            raise CnlrnError(f"cannot write {csv} ({error.strerror})") from error
 
 
 @app.command()
@@ -431,16 +424,14 @@ def pack(
     overwrite: Overwrite = False,
 ) -> None:
     """Pack training pictures into one file, for sets too large for a folder."""
-    import logging
-
     with _extra():
         from cnlrn.data.sets import open_set
         from cnlrn.data.shards import pack_pairs, pack_sharp
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log_to_stderr()
     _refuse_existing(output, overwrite)
     count = pack_pairs(open_set(source, "train").pairs, output) if pairs else pack_sharp(Path(source), output)
-    print(f"{output}: {count} {'pairs' if pairs else 'pictures'}")
+    say(f"{output}: {count} {'pairs' if pairs else 'pictures'}")
 
 
 @app.command()
@@ -462,11 +453,11 @@ def benchmark(
     with _benchmark_bar() as progress:
         results = run(plan, out, overwrite=overwrite, progress=progress)
     page = report.write(results, out)
-    print(report.markdown(results))
-    print(f"{page}: the report")
+    say(report.markdown(results))
+    say(f"{page}: the report")
     failed = sum(row.failed is not None for row in results.rows)
     if failed:
-        print(f"cnlrn: {failed} of {len(results.rows)} rows failed; the same command tries them again", file=sys.stderr)
+        complain(f"{failed} of {len(results.rows)} rows failed; the same command tries them again")
         sys.exit(1)
 
 
@@ -482,7 +473,7 @@ def _benchmark_bar() -> Iterator[Callable[[str, int, int], None] | None]:
     columns = (progress.BarColumn(), progress.MofNCompleteColumn(), "pictures; now {task.description}")
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("what is there already", total=None)
-        yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
+        yield lambda text, done, total: bar.update(task, description=printable(text), completed=done, total=total)
 
 
 @app.command()
@@ -500,7 +491,7 @@ def export(
         from cnlrn.training.export import export_model
 
     card = export_model(model, weights, out, dict(_number(setting) for setting in preset or ()))
-    print(f"{out / card.file}: sha256 {card.sha256}")
+    say(f"{out / card.file}: sha256 {card.sha256}")
 
 
 def _number(setting: str) -> tuple[str, float]:
@@ -532,5 +523,5 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 
 def _refuse_existing(output: Path, overwrite: bool) -> None:
-    if output.exists() and not overwrite:
+    if is_there(output) and not overwrite:
         raise CnlrnError(f"{output} exists; give --overwrite to replace it, or another name with -o")

@@ -25,6 +25,7 @@ from cnlrn.models import DEFAULT, find
 from cnlrn.pictures import LazyPicture, Picture, Pixels, Spool
 
 _LARGEST = 100_000_000  # width, height or scale
+_LARGEST_RESIZED = 10_000_000  # width or height that libvips resizes to, at least
 _ENLARGEMENT = 16  # output pixels for each of the most input pixels that are let in
 _STRIP = 64 * 2**20  # bytes of one strip of the result, alpha counted twice: it is joined to a copy
 _SURVEYED = 512**2  # LR pixels that a survey looks at: larger pictures are surveyed by windows of _WINDOW a side
@@ -233,6 +234,11 @@ class Restorer:
         pictures.format_of(target.suffix if target else ".png").check_size(width, height)
         exit_ = self._exit(max(width / picture.width, height / picture.height))
         exit_height, exit_width = picture.height * exit_, picture.width * exit_
+        if max(width, height) > _LARGEST_RESIZED and (width, height) != (exit_width, exit_height):
+            raise CnlrnError(
+                f"the result would have {width}x{height} pixels, and a picture can be resized to at most "
+                f"{_LARGEST_RESIZED} a side; make it smaller"
+            )
         with Spool(exit_height, exit_width, picture.image.bands, picture.dtype, target) as spool:
             done = 0
             for rows in self._strips(picture, exit_):

@@ -1,4 +1,4 @@
-"""A before/after sheet: blurry LR pictures, enlarged, beside what was restored from them, as one PNG for the eye."""
+"""A before/after sheet: blurry pictures, enlarged, beside what was restored from them, as one picture for the eye."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Any
 import pyvips
 
 from cnlrn import pictures
+from cnlrn.errors import CnlrnError
 
 _GAP = 16  # pixels
 _LABEL_DPI = 144
+_LARGEST_SIDE = 4096  # of a picture on the sheet, pixels
+_MAX_PIXELS = 16 * pictures.MAX_PIXELS  # what `restore` makes of the largest pictures that it takes
 
 
 def write_sheet(
@@ -22,10 +25,12 @@ def write_sheet(
     *,
     label: str = "after",
 ) -> None:
-    """Write a sheet of one row a pair: on the left the LR picture, by bicubic interpolation as large as its partner.
+    """Write a sheet of one row a pair: left the blurry picture, by bicubic interpolation as large as its partner.
+
+    Both are shown smaller where the partner has more than 4096 pixels a side.
 
     Args:
-        pairs: files (LR picture, restored picture).
+        pairs: files (blurry picture, restored picture).
         path: the sheet, in the format of its extension.
         label: written over the restored pictures. Where no font is installed there are no labels.
 
@@ -34,23 +39,38 @@ def write_sheet(
     """
     rows: list[Any] = []
     for before_file, after_file in pairs:
-        before, after = (_flat(pictures.read(file)) for file in (before_file, after_file))
-        scale = after.width / before.width
-        before = before.resize(scale, vscale=after.height / before.height, kernel="cubic")
-        before, after = _labelled(before, f"before (bicubic x{scale:g})"), _labelled(after, label)
+        before, after = (flat(file, _MAX_PIXELS) for file in (before_file, after_file))
+        text = f"before (bicubic x{after.width / before.width:g})"
+        shown = min(1.0, _LARGEST_SIDE / max(after.width, after.height))
+        if shown < 1:
+            after = after.resize(shown)
+        before = before.resize(after.width / before.width, vscale=after.height / before.height, kernel="cubic")
+        before, after = _labelled(before, text), _labelled(after, label)
         rows.append(before.join(after, "horizontal", expand=True, shim=_GAP, background=255))
     sheet = reduce(lambda upper, row: upper.join(row, "vertical", expand=True, shim=_GAP, background=255), rows)
     sheet = sheet.embed(_GAP, _GAP, sheet.width + 2 * _GAP, sheet.height + 2 * _GAP, background=255)
-    pictures.write(pictures.Picture(pictures.as_array(sheet)), Path(path))
+    try:
+        pixels = pictures.as_array(sheet)
+    except pyvips.Error as error:
+        raise CnlrnError(f"the sheet {path} cannot be made ({error.message.strip()})") from error
+    pictures.write(pictures.Picture(pixels), Path(path))
 
 
-def _flat(picture: pictures.Picture) -> Any:
-    """The picture as 8-bit sRGB on a white ground."""
-    image = pyvips.Image.new_from_buffer(pictures.encode(picture), "")
-    if picture.icc is not None:
+def flat(file: str | os.PathLike[str], max_pixels: int) -> Any:
+    """The picture in a file as a libvips image, 8-bit sRGB on a white ground; errors as `pictures.open_picture`."""
+    opened = pictures.open_picture(file, max_pixels)
+    opened.decode()
+    image = opened.image
+    if image.format == "float":
+        image = (image * 65535.0).rint().cast("ushort")
+    gray = image.bands - opened.has_alpha == 1
+    interpretations = {"uchar": ("srgb", "b-w"), "ushort": ("rgb16", "grey16")}
+    image = image.copy(interpretation=interpretations[image.format][gray])
+    if opened.icc is not None:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", opened.icc)
         image = image.icc_transform("srgb", embedded=True)
     image = image.colourspace("srgb")
-    return image.flatten(background=255) if image.hasalpha() else image
+    return image.flatten(background=255) if opened.has_alpha else image
 
 
 def _labelled(image: Any, text: str) -> Any:
@@ -58,7 +78,8 @@ def _labelled(image: Any, text: str) -> Any:
     if not _has_font():
         return image
     ink = pyvips.Image.text(text, dpi=_LABEL_DPI)
-    line = ink.invert().embed(0, 0, image.width, ink.height + _GAP // 2, background=255)
+    height = pyvips.Image.text("(y)", dpi=_LABEL_DPI).height + _GAP // 2  # of all labels
+    line = ink.invert().embed(0, 0, image.width, height, background=255)
     return line.bandjoin([line, line]).join(image, "vertical", background=255)
 
 

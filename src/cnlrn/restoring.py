@@ -1,0 +1,135 @@
+"""What `cnlrn restore` does with its options: one picture through streams, or many files; and what it prints."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cnlrn import pictures
+from cnlrn.batch import Outcome, decode, kept
+from cnlrn.errors import CnlrnError
+from cnlrn.files import result_suffix
+from cnlrn.restorer import Restorer, Size
+from cnlrn.search import Search
+from cnlrn.terminal import Bar, complain, say, writing_to_stdout
+
+_MOST = 512 * 2**20  # bytes that are read from stdin: it may have no end
+
+
+def restore_stream(
+    make: Callable[[], Restorer],
+    source: str,
+    target: Path | None,
+    size: Size,
+    suffix: str | None,
+    *,
+    overwrite: bool,
+    strip: bool,
+) -> None:
+    """Restore the picture on stdin (`source` is "-"), or in a file, to stdout (`target` is None) or a file.
+
+    `suffix`: the format on stdout; None: as `files.result_suffix` says.
+    """
+    if target is None:
+        _check_stream(sys.stdout, "the result is a picture file and stdout is {}; give -o FILE or redirect stdout")
+    if source == "-":
+        _check_stream(sys.stdin, "- reads a picture from stdin, which is {}; give a file or redirect stdin")
+    if suffix is not None:
+        pictures.format_of(suffix)
+    restorer = make()
+    given = _read_stdin() if source == "-" else source
+    if suffix is None:
+        suffix = result_suffix(Path(given) if isinstance(given, str) else given)
+    picture = pictures.open_picture(given, restorer.max_pixels)
+    decode(picture)
+    with restorer.compute(picture, size, target=target, strip=strip) as restored:
+        if target is not None:
+            with kept(target, overwrite) as path:
+                pictures.write(restored, path)
+            return
+        data = pictures.encode(restored, suffix)
+    with writing_to_stdout():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def _check_stream(stream: Any, message: str) -> None:
+    """CnlrnError where a stream, None if it is closed, cannot hold a picture."""
+    if stream is None or stream.isatty():
+        raise CnlrnError(message.format("closed" if stream is None else "a terminal"))
+
+
+def _read_stdin() -> bytes:
+    try:
+        data = sys.stdin.buffer.read(_MOST + 1)
+    except OSError as error:
+        raise CnlrnError(f"stdin cannot be read ({error.strerror})") from error
+    if len(data) > _MOST:
+        raise CnlrnError(f"there are more than {_MOST} bytes on stdin; give a large picture as a file")
+    return data
+
+
+def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search, json: bool) -> int:
+    """Restore what `search` finds, show how it goes, and sum up; returns the exit code."""
+    start = time.perf_counter()
+    counts = {"done": 0, "skipped": 0, "failed": 0}
+    left_out = 0
+    example: Path | None = None
+    failures: list[str] = []
+    last: Outcome | None = None
+    name = search.paths[0].name if search.single else None
+    with Bar(search.total, name) if sys.stderr.isatty() and not json else nullcontext() as bar:
+        for last in restore_all(progress=bar and bar.part):
+            counts[last.status] += 1
+            if last.status == "skipped" and last.target is None:
+                left_out += 1
+                example = example or last.source
+            if bar is not None:
+                bar.finished()
+            if json:
+                _say_json(asdict(last))
+            elif last.status == "failed":
+                failures.append(last.reason or "")
+    if last is None:
+        raise CnlrnError(f"{', '.join(search.inputs)}: no pictures there (PNG, JPEG, WebP, TIFF, AVIF or BMP)")
+    seconds = time.perf_counter() - start
+    if json:
+        _say_json({**counts, "ignored": search.ignored, "seconds": seconds})
+    elif search.single:
+        _say_one(last, seconds)
+    else:
+        results = f", {left_out} left out (results themselves, such as {example})" if left_out else ""
+        ignored = f", {search.ignored} other files ignored" if search.ignored else ""
+        say(
+            f"{counts['done']} restored, {counts['skipped'] - left_out} skipped (there already){results}, "
+            f"{counts['failed']} failed{ignored}, in {seconds:.1f} s"
+        )
+    for reason in failures:
+        complain(reason)
+    if counts["failed"]:
+        return 2 if search.single or [last.source] == search.paths else 1
+    return 0
+
+
+def _say_one(outcome: Outcome, seconds: float) -> None:
+    """Print what became of the only picture, unless it failed."""
+    if outcome.status == "done" and outcome.before and outcome.after:
+        sizes = "{}x{} -> {}x{}".format(*outcome.before, *outcome.after)
+        say(f"{outcome.target}: {sizes} in {seconds:.2f} s")
+    elif outcome.status == "skipped" and outcome.target is None:
+        say(outcome.reason or "")
+    elif outcome.status == "skipped":
+        say(f"{outcome.target}: skipped, it exists; --overwrite replaces it")
+    if outcome.sheet is not None:
+        say(f"{outcome.sheet}: before and after")
+
+
+def _say_json(facts: dict[str, Any]) -> None:
+    import json
+
+    say(json.dumps(facts, default=str))
