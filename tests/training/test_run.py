@@ -131,21 +131,36 @@ def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(folder: Path, plan: tupl
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+ONE_EXIT = "loss.exits={4: 1}"
 LSGAN = "adversarial={kind: lsgan, discriminator: patch, weight: 0.1, width: 2, lr: 0.03, steps: 3}"
 
 
-@pytest.mark.parametrize("plan", [(), (LSGAN,)], ids=["on pixels", "against a discriminator"])
-def test_two_processes_train_as_one_on_the_same_samples(folder: Path, plan: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("plan", [(ONE_EXIT,), (ONE_EXIT, LSGAN)], ids=["on pixels", "against a discriminator"])
+def test_two_processes_train_one_exit_of_three_as_one_on_the_same_samples(folder: Path, plan: tuple[str, ...]) -> None:
     single = ("precision=float32", "steps=4", "workers=0", *plan)
     settings = [word for value in overrides(folder, *single, "devices=2") for word in ("--set", value)]
     command = [sys.executable, "-m", "cnlrn", "train", str(SMOKE), "--out", str(folder / "two"), *settings]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("4 steps") == 1
     train(smoke(folder, *single), folder / "one")
-    for column in ("loss", "discriminator", "adversarial") if plan else ("loss",):
+    for column in ("loss", "discriminator", "adversarial") if LSGAN in plan else ("loss",):
         curves = [[float(row[column]) for row in losses(folder / name)] for name in ("one", "two")]
         assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+    one, two = (torch.load(folder / name / "last.ckpt", weights_only=True)["network"] for name in ("one", "two"))
+    assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-5) for name in one)
+
+
+def test_what_the_loss_does_not_reach_is_fixed_and_the_rest_learns(folder: Path) -> None:
+    for network, exits, fixed in (
+        ("cnlrn-xs", "{}", {"exit1", "exit2"}),
+        ("cnlrn-xs", "{1: 1, 2: 1, 4: 1}", set()),
+        ("gfn-s", "{}", {"deblurMoudle"}),
+        ("ed-dsrn-s", "{}", {"picture"}),
+    ):
+        recipe = smoke(folder, f"network={network}", f"loss={{exits: {exits}}}")
+        parameters = list(prepare(recipe, folder).network.named_parameters())
+        assert {name.partition(".")[0] for name, value in parameters if not value.requires_grad} == fixed
 
 
 def test_network_and_discriminator_both_learn_and_neither_wins_at_once(folder: Path) -> None:

@@ -72,6 +72,8 @@ def prepare(recipe: Recipe, out: Path, minutes: float = math.inf) -> Training:
         )
     samples = Samples(source(recipe), recipe.seed)
     samples[0]  # what is wrong with the data shows here, not in a worker
+    if not recipe.stage:
+        _fix_unreached(network, recipe)
     return Training(network, samples, recipe, out, minutes)
 
 
@@ -115,6 +117,21 @@ def _keep_memory() -> None:
         mallopt(m_trim_threshold, 2**31 - 1)
         mallopt(m_top_pad, 2**28)
         mallopt(m_mmap_threshold, 2**30)
+
+
+def _fix_unreached(network: RestorationNetwork, recipe: Recipe) -> None:
+    """Let parameters be that the loss does not reach, as of exits that are not trained.
+
+    They would not change anyway, but several processes would wait for their gradients.
+    """
+    side = network.multiple * math.ceil(48 / network.multiple)
+    with torch.device("meta"):  # nothing is computed
+        trial = networks.build(recipe.network, recipe.preset)
+        exits = trial.supervised(torch.empty(2, 3, side, side), recipe.loss.exits or {max(network.scales): 1.0})
+        torch.stack([picture.sum() for pictures in exits.values() for picture in pictures]).sum().backward()
+    for name, parameter in trial.named_parameters():
+        if parameter.grad is None:
+            network.get_parameter(name).requires_grad_(False)
 
 
 def source(recipe: Recipe) -> Source:
