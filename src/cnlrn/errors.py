@@ -1,7 +1,9 @@
 """The one exception that stands for a user's mistake: its message says what is wrong and what to do. And what to say
 of a name that is not known."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class CnlrnError(Exception):
@@ -14,3 +16,15 @@ def nearest(wanted: str, known: Collection[str], prefix: str = "") -> str:
 
     near = difflib.get_close_matches(wanted.lower(), known, n=1, cutoff=0.5)
     return f"did you mean {prefix}{near[0]}?" if near else f"choose from {', '.join(known)}"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the context into a CnlrnError that names the file or folder `path`.
+
+    Most errors of writing, such as a full disk, do not say of which file they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CnlrnError(f"{path} cannot be written ({error.strerror or error})") from error

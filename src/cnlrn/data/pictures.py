@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, writing
 from cnlrn.files import make_folder
 
 Byte = npt.NDArray[np.uint8]
@@ -105,19 +105,23 @@ def open_store(file: Path) -> Store | None:
 
 
 def write_store(file: Path, arrays: Iterable[tuple[str, Byte]]) -> Store:
-    """Write named uint8 arrays to `file`; both its parts appear only when complete, the index last."""
+    """Write named uint8 arrays to `file`; both its parts appear only when complete, the index last.
+
+    CnlrnError where they cannot be written.
+    """
     entries: list[Entry] = []
     partial, partial_index = (file.with_suffix(f".{os.getpid()}.{part}") for part in ("partial", "index"))
     try:
-        with partial.open("wb") as out:
-            for name, array in arrays:
-                entries.append(Entry(name, array.shape, out.tell()))
-                out.write(np.ascontiguousarray(array).data)
-        partial_index.write_text(
-            json.dumps([(entry.name, entry.shape, entry.offset) for entry in entries]), encoding="utf-8"
-        )
-        partial.replace(file)
-        partial_index.replace(file.with_suffix(".json"))
+        with writing(file):
+            with partial.open("wb") as out:
+                for name, array in arrays:
+                    entries.append(Entry(name, array.shape, out.tell()))
+                    out.write(np.ascontiguousarray(array).data)
+            partial_index.write_text(
+                json.dumps([(entry.name, entry.shape, entry.offset) for entry in entries]), encoding="utf-8"
+            )
+            partial.replace(file)
+            partial_index.replace(file.with_suffix(".json"))
     finally:
         partial.unlink(missing_ok=True)
         partial_index.unlink(missing_ok=True)
