@@ -395,11 +395,10 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
 ) -> None:
     """Measure a model on pairs of pictures."""
-    from csv import writer
-
     with _extra():
         from cnlrn.evaluation.metrics import metric as find_metric
         from cnlrn.evaluation.pairs import evaluate as evaluate_pairs
+        from cnlrn.evaluation.pairs import write_csv
     from cnlrn.files import check_place
     from cnlrn.restorer import Restorer
 
@@ -414,10 +413,7 @@ def evaluate(
     means = [sum(column) / len(rows) for column in zip(*(figures for _, figures in rows), strict=True)]
     print(f"{f'mean of {len(rows)}':40s}", *(f"{mean:12.{m.digits}f}" for m, mean in zip(metrics, means, strict=True)))
     if csv is not None:
-        with csv.open("w", encoding="utf-8", newline="") as file:
-            table = writer(file, lineterminator="\n")
-            table.writerow(["name", *(m.name for m in metrics)])
-            table.writerows([name, *(f"{figure:.5f}" for figure in figures)] for name, figures in rows)
+        write_csv(csv, metrics, rows)
 
 
 @app.command()

@@ -4,6 +4,7 @@ Parameters and multiplications are counted where the network is known. Seconds a
 `cnlrn.evaluation.worker`.
 """
 
+import json
 import os
 import platform
 import sys
@@ -15,6 +16,7 @@ import psutil
 import torch
 
 from cnlrn import networks, onnxfile
+from cnlrn.errors import CnlrnError
 from cnlrn.evaluation.systems import SCALE, Bicubic, Command, KernelGAN, Model, Network, Step, Steps
 from cnlrn.models import find
 from cnlrn.networks.base import RestorationNetwork
@@ -82,10 +84,11 @@ def _step(step: Step) -> Costs:
 def _network_of(spec: Model) -> RestorationNetwork | None:
     """The network that a model was exported from; None where the file cannot be read or names none."""
     try:
-        name = onnxfile.metadata(find(spec.model)[0].read_bytes())["name"]
-    except (OSError, KeyError, ValueError):
+        facts = onnxfile.metadata(find(spec.model)[0].read_bytes())
+        name, preset = facts["name"], json.loads(facts.get("preset", "{}"))
+        return networks.build(name, preset) if name in networks.presets() else None
+    except (OSError, KeyError, ValueError, AttributeError, CnlrnError):  # what the file says may make no sense
         return None
-    return networks.build(name) if name in networks.presets() else None
 
 
 def _processor() -> str:

@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
@@ -288,14 +288,26 @@ class Training(pl.LightningModule):
 
     def _save(self) -> None:
         """Write logs, weights and checkpoint, each whole or not at all."""
+        self._alone(self._write)
+
+    def _write(self) -> None:
+        self._write_rows()
+        _save_weights(self.ema, self.out / WEIGHTS)
+        if not self.validation and self.guard.losses:
+            self._rank("loss", -median(self.guard.losses))
+        kept = (self.best.get("step"), self.origin)
+        self.states.save(self.state(), [step for step in kept if step is not None])
+
+    def _alone(self, work: Callable[[], None]) -> None:
+        """Have the first process do something while the others wait, and all end where it fails."""
+        failed = None
         if self.trainer.is_global_zero:
-            self._write_rows()
-            _save_weights(self.ema, self.out / WEIGHTS)
-            if not self.validation and self.guard.losses:
-                self._rank("loss", -median(self.guard.losses))
-            kept = (self.best.get("step"), self.origin)
-            self.states.save(self.state(), [step for step in kept if step is not None])
-        self.trainer.strategy.barrier()
+            try:
+                work()
+            except CnlrnError as error:
+                failed = error
+        if self.trainer.strategy.broadcast(failed is not None):
+            raise failed or SystemExit(0)  # the first process says why
 
     def _rank(self, by: str, score: float) -> bool:
         """Note whether the present state is the best, by what `by` names."""
@@ -421,26 +433,25 @@ class Training(pl.LightningModule):
         self._rows = []
 
     def _validate(self) -> None:
-        if self.trainer.is_global_zero:
-            began = time.perf_counter()
-            results = validate(self.ema, self.validation, self.largest)
-            for name, result in results.items():
-                self.scores[name] = {"psnr": result.score.psnr, "ssim": result.score.ssim}
-                log.info("step %d: %s %.3f dB, SSIM %.4f", self.step, name, result.score.psnr, result.score.ssim)
-                if isinstance(self.logger, pl.loggers.TensorBoardLogger):
-                    self.logger.log_metrics(
-                        {f"psnr/{name}": result.score.psnr, f"ssim/{name}": result.score.ssim}, self.step
-                    )
-                    for index, sheet in enumerate(result.sheets):
-                        self.logger.experiment.add_image(f"{name}/{index}", sheet, self.step, dataformats="HWC")
-            seconds = f"{time.perf_counter() - began:.1f}"
-            rows = [
-                (self.step, name, f"{r.score.psnr:.4f}", f"{r.score.ssim:.5f}", seconds) for name, r in results.items()
-            ]
-            _append(self.out / SCORES, ("step", "set", "psnr", "ssim", "seconds"), rows)
-            if self._rank(", ".join(results), fmean(result.score.psnr for result in results.values())):
-                _save_weights(self.ema, self.out / BEST)
-        self.trainer.strategy.barrier()
+        self._alone(self._score)
+
+    def _score(self) -> None:
+        began = time.perf_counter()
+        results = validate(self.ema, self.validation, self.largest)
+        for name, result in results.items():
+            self.scores[name] = {"psnr": result.score.psnr, "ssim": result.score.ssim}
+            log.info("step %d: %s %.3f dB, SSIM %.4f", self.step, name, result.score.psnr, result.score.ssim)
+            if isinstance(self.logger, pl.loggers.TensorBoardLogger):
+                self.logger.log_metrics(
+                    {f"psnr/{name}": result.score.psnr, f"ssim/{name}": result.score.ssim}, self.step
+                )
+                for index, sheet in enumerate(result.sheets):
+                    self.logger.experiment.add_image(f"{name}/{index}", sheet, self.step, dataformats="HWC")
+        seconds = f"{time.perf_counter() - began:.1f}"
+        rows = [(self.step, name, f"{r.score.psnr:.4f}", f"{r.score.ssim:.5f}", seconds) for name, r in results.items()]
+        _append(self.out / SCORES, ("step", "set", "psnr", "ssim", "seconds"), rows)
+        if self._rank(", ".join(results), fmean(result.score.psnr for result in results.values())):
+            _save_weights(self.ema, self.out / BEST)
 
 
 def _look_up(recipe: Any, key: str) -> object:

@@ -25,6 +25,7 @@ from cnlrn.degradation import SCALE
 from cnlrn.degradation import recipe as degradation_recipe
 from cnlrn.errors import CnlrnError, writing
 from cnlrn.files import make_folder, replacing
+from cnlrn.networks import memory
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import load_checkpoint, read_checkpoint
 from cnlrn.training.module import Training
@@ -105,10 +106,29 @@ def fit(module: Training, logger: TensorBoardLogger | None = None, progress: Pro
             if error.code == 1:  # what Lightning makes of Ctrl-C
                 raise KeyboardInterrupt from error
             raise
+        except RuntimeError as error:
+            if sentence := _sentence(error):
+                raise CnlrnError(sentence) from error
+            raise
         except OSError as error:  # of a full disk, which seldom says of which file it is
             raise CnlrnError(f"{error.filename or module.out}: {error.strerror or error}") from error
         except CnlrnError as error:  # out of a data worker it comes with a traceback before its message
             raise CnlrnError(str(error).strip().rpartition("CnlrnError: ")[2]) from error
+
+
+def _sentence(error: RuntimeError) -> str | None:
+    """What to tell of an error that the machine is at fault for; None of any other."""
+    text = str(error)
+    if memory.ran_out(error):
+        return "memory ran out; lower batch, or train smaller patches (data.patch) or a smaller network"
+    if "DataLoader worker" in text:
+        return (
+            "a process that makes samples was killed, most often for want of memory, or of room in /dev/shm "
+            "(docker run --shm-size=...); lower workers, 0 is none, and run the same command: it goes on"
+        )
+    if "onnection closed by peer" in text or "onnection reset by peer" in text:
+        return "another process of this run ended; what it wrote says why, and the same command goes on"
+    return None
 
 
 def _keep_memory() -> None:
