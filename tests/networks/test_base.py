@@ -97,6 +97,24 @@ def test_where_memory_runs_out_tiles_are_smaller_or_the_error_one_sentence() -> 
         restore(Hungry(63), lr, 2)
 
 
+def test_a_picture_is_restored_in_tiles_that_fit_into_half_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, lr = build("srcnn-s").eval(), torch.rand(1, 3, 160, 200)
+    whole = restore(net, lr)
+    seen = []
+
+    def see(module: torch.nn.Module, given: tuple[Tensor], made: Tensor) -> None:
+        if made.device.type != "meta":  # where memory is only counted
+            seen.append(given[0].shape[2] * given[0].shape[3])
+
+    net.register_forward_hook(see)
+    for part in (2.0, 0.5):
+        free = int(part * memory.needed(net, 160, 200, 4))
+        monkeypatch.setattr(memory, "free", lambda device, free=free: free)
+        seen.clear()
+        torch.testing.assert_close(restore(net, lr), whole, rtol=0, atol=1e-5)
+        assert (len(seen) > 1, max(seen) <= part / 2 * 160 * 200) == (part < 2, True)
+
+
 def test_memory_is_counted_as_tensors_are_made_and_freed() -> None:
     net = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 3, padding=1) for _ in range(9)))
 
