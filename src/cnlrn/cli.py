@@ -21,7 +21,7 @@ from typer.exceptions import TyperException
 
 from cnlrn import interruption
 from cnlrn.errors import CnlrnError
-from cnlrn.files import check_place, is_folder, is_there, make_folder, replacing
+from cnlrn.files import check_place, is_folder, is_there, make_folder
 from cnlrn.models import DEFAULT
 from cnlrn.terminal import complain, log_to_stderr, printable, say, told_of_stdout
 
@@ -381,11 +381,10 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
 ) -> None:
     """Measure a model on pairs of pictures."""
-    from csv import writer
-
     with _extra():
         from cnlrn.evaluation.metrics import metric as find_metric
         from cnlrn.evaluation.pairs import evaluate as evaluate_pairs
+        from cnlrn.evaluation.pairs import write_csv
     from cnlrn.restorer import Restorer
 
     if csv is not None:
@@ -404,13 +403,7 @@ def evaluate(
     means = [sum(column) / len(rows) for column in zip(*(figures for _, figures in rows), strict=True)]
     say(line(f"mean of {len(rows)}", means))
     if csv is not None:
-        try:
-            with replacing(csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-                table = writer(file, lineterminator="\n")
-                table.writerow(["name", *(m.name for m in metrics)])
-                table.writerows([name, *(f"{figure:.5f}" for figure in figures)] for name, figures in rows)
-        except OSError as error:
-            raise CnlrnError(f"cannot write {csv} ({error.strerror})") from error
+        write_csv(csv, metrics, rows)
 
 
 @app.command()

@@ -2,7 +2,9 @@
 show what a user gave: in one line of readable length, with the nearest name that is known."""
 
 import reprlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 _READABLE = 80  # letters
 
@@ -30,3 +32,15 @@ def shown(value: object) -> str:
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother = 2, _READABLE, _READABLE
     return cut(short.repr(value), _READABLE + 2)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the context into a CnlrnError that names the file or folder `path`.
+
+    Most errors of writing, such as a full disk, do not say of which file they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CnlrnError(f"{path} cannot be written ({error.strerror or error})") from error

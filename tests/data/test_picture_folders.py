@@ -5,9 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from full_disk import room_for
 
 from cnlrn.data import pictures
 from cnlrn.errors import CnlrnError
+from cnlrn.leftovers import is_leftover
 
 
 def write(path: Path, picture: np.ndarray) -> Path:
@@ -70,3 +72,44 @@ def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path) -> 
         pictures.find(tmp_path)
     with pytest.raises(CnlrnError, match="nowhere"):
         pictures.find(tmp_path / "nowhere")
+
+
+def test_leftovers_of_macos_are_no_pictures(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", noise(8, 8))
+    (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7")
+    (tmp_path / ".DS_Store").touch()
+    assert pictures.find(tmp_path) == [tmp_path / "a.png"]
+    for name in ("._a.png", "folder/._a.png", ".DS_Store", "__MACOSX", "__MACOSX/a.png", "x/__MACOSX/y/a.png"):
+        assert is_leftover(Path(name))
+    for name in ("a.png", "_a.png", ".a.png", "__MACOSX.png", "DS_Store/a.png"):
+        assert not is_leftover(Path(name))
+
+
+def test_a_picture_of_too_many_pixels_or_bytes_is_refused_before_it_is_decoded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for extension in ("png", "jpg", "webp", "bmp", "tif", "ppm"):
+        file = write(tmp_path / f"a.{extension}", noise(20, 30))
+        assert pictures.read(file, max_pixels=600) is not None
+        with pytest.raises(CnlrnError, match=rf"a\.{extension} has 30x20 pixels, more than the limit of 599"):
+            pictures.read(file, max_pixels=599)
+    claiming = bytearray((tmp_path / "a.bmp").read_bytes())
+    claiming[18:26] = (10**5).to_bytes(4, "little") * 2
+    (tmp_path / "a.bmp").write_bytes(claiming)
+    with (tmp_path / "a.ppm").open("ab") as sparse:
+        sparse.truncate(2**31)
+    with pytest.raises(CnlrnError, match="has 100000x100000 pixels"):
+        pictures.read(tmp_path / "a.bmp")
+    with pytest.raises(CnlrnError, match="has 2147483648 bytes, too many"):
+        pictures.read(tmp_path / "a.ppm")
+    names = [entry.name for entry in pictures.decoded(tmp_path, tmp_path / "cache").entries]
+    assert names == ["a.jpg", "a.png", "a.tif", "a.webp"]
+    assert "a.bmp" in caplog.text
+    assert "a.ppm" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.png", noise(64, 64))
+    with room_for(1000), pytest.raises(CnlrnError, match=r"cache/pictures-\w+\.u8 cannot be written"):
+        pictures.decoded(tmp_path / "in", tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []

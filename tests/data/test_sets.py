@@ -143,6 +143,31 @@ def test_a_picture_without_partner_is_an_error_that_names_it(tmp_path: Path) -> 
         match(tmp_path / "lr", tmp_path / "hr")
 
 
+def test_two_pictures_of_one_stem_are_named_and_none_is_dropped(tmp_path: Path) -> None:
+    for name in ("lr/a.png", "sharp/a.png", "sharp/a.jpg"):
+        write(tmp_path / name)
+    with pytest.raises(CnlrnError, match=r"sharp/a\.jpg and .*sharp/a\.png have one name"):
+        match(tmp_path / "lr", tmp_path / "sharp")
+    with pytest.raises(CnlrnError, match="have one name"):
+        match(tmp_path / "sharp", tmp_path / "lr")
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_leftovers_of_macos_change_no_set(tmp_path: Path, kind: str) -> None:
+    before = names(tmp_path, kind)
+    for path in sorted(tmp_path.rglob("*")):
+        for leftover in (path.with_name(f"._{path.name}"), tmp_path / "__MACOSX" / path.relative_to(tmp_path)):
+            leftover.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_file():
+                leftover.write_bytes(b"\0\5\x16\7")
+            else:
+                leftover.mkdir(parents=True, exist_ok=True)
+    (tmp_path / ".DS_Store").touch()
+    assert [pair.name for pair in open_set(f"{kind}:{tmp_path}")] == before
+    for pair in open_set(f"{kind}:{tmp_path}"):
+        pair.read()
+
+
 def test_a_folder_with_the_layout_of_reds_is_reds(tmp_path: Path) -> None:
     reds(tmp_path)
     assert open_set(tmp_path).pairs == open_set(f"reds:{tmp_path}").pairs

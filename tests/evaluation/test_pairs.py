@@ -3,11 +3,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from full_disk import room_for
 
 from cnlrn.data.sets import open_set
 from cnlrn.errors import CnlrnError
 from cnlrn.evaluation.metrics import Score, metric, score
-from cnlrn.evaluation.pairs import aligned, evaluate
+from cnlrn.evaluation.pairs import aligned, evaluate, write_csv
 
 METRICS = [metric("psnr"), metric("ssim")]
 
@@ -33,6 +34,18 @@ def test_pairs_are_restored_and_scored_by_name(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "blurry_x4" / "a.png"), lr[:4])
     with pytest.raises(CnlrnError, match=r"a\.png"):
         list(evaluate(restorer, tmp_path, METRICS))
+
+
+def test_figures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "figures.csv"
+    write_csv(file, METRICS, [("a, b", [30.25, 0.5])])
+    assert file.read_text() == 'name,psnr,ssim\n"a, b",30.25000,0.50000\n'
+    before = file.read_bytes()
+    rows = [(f"{number}", [0.0, 0.0]) for number in range(10000)]
+    with room_for(1000), pytest.raises(CnlrnError, match=r"figures\.csv cannot be written"):
+        write_csv(file, METRICS, rows)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def noise(height: int, width: int, seed: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from cnlrn.errors import CnlrnError
-from cnlrn.networks import build, presets
+from cnlrn.networks import build, memory, presets
 from cnlrn.networks.base import RestorationNetwork, restore
 
 
@@ -49,6 +49,103 @@ def test_gray_is_repeated_and_the_three_results_averaged() -> None:
 
 def test_restoring_keeps_no_gradients() -> None:
     assert not restore(Repeater(), torch.rand(1, 3, 8, 8, requires_grad=True), 1).requires_grad
+
+
+@pytest.mark.parametrize("name", ["cnlrn-xs", "srcnn-s", "scgan-s"])
+def test_tiles_give_the_whole_pictures_result_where_the_context_is_known(name: str) -> None:
+    net = build(name).eval()
+    assert net.context is not None
+    if hasattr(net, "tuning"):
+        torch.nn.init.normal_(net.get_parameter("tuning.outer.weight"), std=0.1)  # new ones heed no survey
+    lr = torch.rand(1, 3, net.multiple + 3, 4 * net.context + 8 * net.multiple + 5)
+    area = 2 * net.multiple * (lr.shape[3] - net.multiple)  # not quite all of it
+    seen = []
+    net.register_forward_hook(lambda module, given, made: seen.append(given[0].shape[3]))
+    for scale in net.scales:
+        whole, tiled = (restore(net, lr, scale, most) for most in (None, area))
+        torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
+    assert min(seen) < lr.shape[3]
+
+
+def test_tiles_of_a_network_that_looks_at_the_whole_picture_are_blended() -> None:
+    net = Repeater()
+    net.context = None
+    seen = []
+    net.register_forward_hook(lambda module, given, made: seen.append(given[0].shape))
+    lr = torch.rand(1, 3, 100, 130)
+    torch.testing.assert_close(restore(net, lr, 2, area=64**2), net(lr, 2))
+    assert len(seen) > 4
+
+
+class Hungry(Repeater):
+    """Has memory for so many LR pixels."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, lr: Tensor, scale: int = 2) -> Tensor:
+        if lr.shape[2] * lr.shape[3] > self.most:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return super().forward(lr, scale)
+
+
+def test_where_memory_runs_out_tiles_are_smaller_or_the_error_one_sentence() -> None:
+    lr = torch.rand(1, 3, 64, 64)
+    assert torch.equal(restore(Hungry(300), lr, 2), Repeater()(lr, 2))
+    with pytest.raises(CnlrnError, match=r"^there is not enough memory for Hungry on 64x64 pixels; "):
+        restore(Hungry(63), lr, 2)
+
+
+def test_a_picture_is_restored_in_tiles_that_fit_into_half_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, lr = build("srcnn-s").eval(), torch.rand(1, 3, 160, 200)
+    whole = restore(net, lr)
+    seen = []
+
+    def see(module: torch.nn.Module, given: tuple[Tensor], made: Tensor) -> None:
+        if made.device.type != "meta":  # where memory is only counted
+            seen.append(given[0].shape[2] * given[0].shape[3])
+
+    net.register_forward_hook(see)
+    for part in (2.0, 0.5):
+        free = int(part * memory.needed(net, 160, 200, 4))
+        monkeypatch.setattr(memory, "free", lambda device, free=free: free)
+        seen.clear()
+        torch.testing.assert_close(restore(net, lr), whole, rtol=0, atol=1e-5)
+        assert (len(seen) > 1, max(seen) <= part / 2 * 160 * 200) == (part < 2, True)
+
+
+def test_memory_is_counted_as_tensors_are_made_and_freed() -> None:
+    net = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 3, padding=1) for _ in range(9)))
+
+    class Nine(Repeater):
+        def forward(self, lr: Tensor, scale: int = 2) -> Tensor:
+            return net(lr)
+
+    tensors = memory.needed(Nine(), 64, 128, 1) / 2 / (3 * 64 * 128 * 4)
+    assert 3 <= tensors < 5  # the picture, a layer's input and its output; never those of all layers
+    for name in ("cnlrn-s", "rcan-s", "mprnet-s", "ikc-s"):
+        with torch.device("meta"):
+            built = build(name).eval()
+        side = built.multiple * -(-64 // built.multiple)
+        assert memory.needed(built, side, side, built.scales[-1]) > 10 * 4 * 3 * side**2
+
+
+def test_what_a_network_makes_that_is_not_finite_is_an_error() -> None:
+    class Broken(Repeater):
+        value = 0.0
+
+        def forward(self, lr: Tensor, scale: int = 2) -> Tensor:
+            made = super().forward(lr, scale)
+            made[0, 1, 2, 3] = self.value
+            return made
+
+    net = Broken()
+    restore(net, torch.rand(1, 3, 8, 8), 2)
+    for net.value in (torch.nan, torch.inf, -torch.inf):
+        for area in (None, 64):
+            with pytest.raises(CnlrnError, match=r"^Broken gives NaN or infinity"):
+                restore(net, torch.rand(1, 3, 8, 24), 2, area)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 4, 8, 8), (1, 3, 0, 8), (0, 3, 8, 8)])

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cnlrn import networks
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError
+from cnlrn.networks.base import restore
 from cnlrn.networks.checkpoints import save_weights
 from cnlrn.networks.own import Halved, OwnSizeCNLRN, OwnSizePreset
 from cnlrn.training.run import initialise
@@ -164,3 +165,10 @@ def test_a_tile_on_the_grid_with_its_contexts_equals_the_whole(tiny):
         part = tiny(photo[..., outer], 1, survey, features[1][..., outer.start // 4 : outer.stop // 4])
         inner = slice(start - outer.start, stop - outer.start)
         torch.testing.assert_close(part[..., inner], whole[..., start:stop], atol=1e-5, rtol=1e-4)
+
+
+def test_torch_restores_in_tiles_as_in_one_piece(tiny):
+    for parameter in (*tiny.from_coarse.parameters(), *tiny.detail.parameters()):
+        torch.nn.init.normal_(parameter, std=0.1)
+    photo = torch.rand(1, 3, 100, 2200)
+    torch.testing.assert_close(restore(tiny, photo, 1, area=128 * 1800), restore(tiny, photo, 1), atol=1e-5, rtol=1e-4)

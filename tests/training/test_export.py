@@ -6,10 +6,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from full_disk import room_for
 
 from cnlrn import networks
 from cnlrn.engines import OnnxEngine
 from cnlrn.errors import CnlrnError
+from cnlrn.evaluation import costs
+from cnlrn.evaluation.systems import Model, plan
 from cnlrn.networks.base import restore
 from cnlrn.networks.checkpoints import load_checkpoint, save_weights
 from cnlrn.restorer import Restorer
@@ -58,6 +61,46 @@ def test_a_changed_preset_is_exported_and_a_file_that_is_no_card_kept(tmp_path: 
     card.unlink()
     export.export_model("srcnn-s", tmp_path / "w.safetensors", tmp_path, {"first_width": 8})
     assert Restorer(tmp_path / "srcnn-s.onnx").restore(np.zeros((4, 4, 3), np.uint8)).shape == (16, 16, 3)
+    changed = networks.build("srcnn-s", {"first_width": 8})
+    found = costs.of(plan({"mine": Model(str(tmp_path / "srcnn-s.onnx"))})["mine"])
+    assert found.parameters == sum(parameter.numel() for parameter in changed.parameters())
+    model = onnx.load(tmp_path / "srcnn-s.onnx")
+    for nonsense in ("{", "[1]", '{"first_width": 0}', '{"nothing": 1}'):
+        onnx.helper.set_model_props(model, {"name": "srcnn-s", "scales": "4", "preset": nonsense})
+        onnx.save(model, tmp_path / "srcnn-s.onnx")
+        assert costs.of(plan({"mine": Model(str(tmp_path / "srcnn-s.onnx"))})["mine"]).parameters is None
+
+
+@pytest.mark.parametrize("value", [7e4, -1e30, float("inf"), float("nan")])
+def test_a_weight_that_float16_cannot_hold_is_named_and_the_old_files_stay(tmp_path: Path, value: float) -> None:
+    old = {tmp_path / f"srcnn-s{suffix}": suffix.encode() for suffix in (".onnx", ".safetensors")}
+    for file, content in old.items():
+        file.write_bytes(content)
+    weights = {name: tensor.clone() for name, tensor in networks.build("srcnn-s").state_dict().items()}
+    name = next(iter(weights))
+    weights[name].view(-1)[0] = value
+    torch.save(weights, tmp_path / "w.pth")
+    with pytest.raises(CnlrnError, match=rf"w\.pth holds (NaN or infinity|70000|1e\+30) in {name}"):
+        export.export_model("srcnn-s", tmp_path / "w.pth", tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir() if file.suffix != ".pth"} == old
+
+
+def test_an_export_that_fails_leaves_all_three_files_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    save_weights(networks.build("srcnn-s"), tmp_path / "w.safetensors")
+    export.export_model("srcnn-s", tmp_path / "w.safetensors", out)
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    assert len(before) == 3
+    save_weights(networks.build("srcnn-s"), tmp_path / "w.safetensors")
+    with room_for(3000), pytest.raises(CnlrnError, match=r"srcnn-s\.(onnx|safetensors) cannot be written"):
+        export.export_model("srcnn-s", tmp_path / "w.safetensors", out)
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    with pytest.raises(CnlrnError, match="differs"):
+        export.export_model("srcnn-s", tmp_path / "w.safetensors", out)
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
 
 
 def test_an_engine_surveys_parts_and_needs_none_of_it_where_the_network_does_not(tmp_path: Path) -> None:

@@ -16,34 +16,67 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, writing
 from cnlrn.files import make_folder
+from cnlrn.leftovers import is_leftover
+from cnlrn.pictures import MAX_PIXELS
 
 Byte = npt.NDArray[np.uint8]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 
+_BYTES = 16
+"""Of a file for each pixel; four floating point numbers, not compressed, take so many."""
+
 log = logging.getLogger(__name__)
 
 
 def find(folder: Path) -> list[Path]:
-    """The picture files directly in `folder`, in the order of their names; CnlrnError where there are none."""
+    """The picture files directly in `folder`, in the order of their names; CnlrnError where there are none.
+
+    Leftovers of macOS (`._NAME`) are no pictures.
+    """
     if not folder.is_dir():
         raise CnlrnError(f"there is no folder {folder}; give a folder of pictures")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not is_leftover(Path(path.name))
+    )
     if not files:
         raise CnlrnError(f"no pictures in {folder}; expected files that end in {', '.join(sorted(SUFFIXES))}")
     return files
 
 
-def read(path: Path) -> Byte | None:
-    """The picture as uint8 HWC RGB, or None where it cannot be decoded."""
+def read(path: Path, max_pixels: int = MAX_PIXELS) -> Byte | None:
+    """The picture as uint8 HWC RGB, or None where it cannot be decoded.
+
+    CnlrnError where it has more than `max_pixels` pixels, or the file more than 16 bytes for each of these: neither is
+    looked at further.
+    """
     try:
+        size = path.stat().st_size
+        if size > _BYTES * max_pixels:
+            raise CnlrnError(f"{path} has {size} bytes, too many for a picture of at most {max_pixels} pixels")
+        width, height = _size(path)
+        if width * height > max_pixels:
+            raise CnlrnError(
+                f"{path} has {width}x{height} pixels, more than the limit of {max_pixels}; make it smaller"
+            )
         picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except (OSError, cv2.error):
+    except (OSError, SyntaxError, ValueError, cv2.error):
         return None
     return None if picture is None else np.asarray(picture, np.uint8)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height by the header alone, whatever they are; OSError and others where it is no picture's."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # or Pillow would warn, and refuse from its own limit
+    try:
+        with Image.open(path) as image:
+            return image.size
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def cache_folder(folder: Path | None) -> Path:
@@ -105,19 +138,23 @@ def open_store(file: Path) -> Store | None:
 
 
 def write_store(file: Path, arrays: Iterable[tuple[str, Byte]]) -> Store:
-    """Write named uint8 arrays to `file`; both its parts appear only when complete, the index last."""
+    """Write named uint8 arrays to `file`; both its parts appear only when complete, the index last.
+
+    CnlrnError where they cannot be written.
+    """
     entries: list[Entry] = []
     partial, partial_index = (file.with_suffix(f".{os.getpid()}.{part}") for part in ("partial", "index"))
     try:
-        with partial.open("wb") as out:
-            for name, array in arrays:
-                entries.append(Entry(name, array.shape, out.tell()))
-                out.write(np.ascontiguousarray(array).data)
-        partial_index.write_text(
-            json.dumps([(entry.name, entry.shape, entry.offset) for entry in entries]), encoding="utf-8"
-        )
-        partial.replace(file)
-        partial_index.replace(file.with_suffix(".json"))
+        with writing(file):
+            with partial.open("wb") as out:
+                for name, array in arrays:
+                    entries.append(Entry(name, array.shape, out.tell()))
+                    out.write(np.ascontiguousarray(array).data)
+            partial_index.write_text(
+                json.dumps([(entry.name, entry.shape, entry.offset) for entry in entries]), encoding="utf-8"
+            )
+            partial.replace(file)
+            partial_index.replace(file.with_suffix(".json"))
     finally:
         partial.unlink(missing_ok=True)
         partial_index.unlink(missing_ok=True)
@@ -127,7 +164,8 @@ def write_store(file: Path, arrays: Iterable[tuple[str, Byte]]) -> Store:
 def decoded(folder: Path, cache: Path | None) -> Store:
     """All pictures of `folder` as uint8 HWC RGB, decoded once; re-used while names, sizes and times stay the same.
 
-    Pictures that cannot be decoded are left out, and a warning names them. CnlrnError where none is left.
+    Pictures that cannot be decoded or are too large are left out, and a warning names them. CnlrnError where none is
+    left, or the cache cannot be written.
     """
     files = find(folder)
     file = cache_folder(cache) / f"pictures-{key(files)}.u8"
@@ -142,7 +180,11 @@ def decoded(folder: Path, cache: Path | None) -> Store:
 
 def _readable(files: Sequence[Path]) -> Iterable[tuple[str, Byte]]:
     for path in files:
-        picture = read(path)
+        try:
+            picture = read(path)
+        except CnlrnError as error:
+            log.warning("skipped %s", error)
+            continue
         if picture is None:
             log.warning("skipped %s: not a picture that can be decoded", path)
         else:

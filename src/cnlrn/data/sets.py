@@ -22,6 +22,7 @@ from cnlrn.degradation import SCALE
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError, cut
 from cnlrn.files import expanded
+from cnlrn.leftovers import is_leftover
 
 Split = Literal["train", "test"]
 
@@ -114,9 +115,9 @@ def open_set(spec: str | Path, split: Split = "test") -> PairSet:
 def match(lr_folder: Path, hr_folder: Path, full_size: bool = False, prefix: str = "") -> list[Pair]:
     """Pairs of pictures with equal name stems in two folders, sorted by name, named `prefix` + stem.
 
-    CnlrnError names the first HR picture that has no LR one, or the other way round.
+    CnlrnError names the first HR picture that has no LR one, or the other way round, and two of one stem in a folder.
     """
-    lr, hr = ({path.stem: path for path in pictures.find(folder)} for folder in (lr_folder, hr_folder))
+    lr, hr = (_by_stem(folder) for folder in (lr_folder, hr_folder))
     for here, there, folder in ((lr, hr, hr_folder), (hr, lr, lr_folder)):
         alone = sorted(here.keys() - there.keys())
         if alone:
@@ -124,8 +125,18 @@ def match(lr_folder: Path, hr_folder: Path, full_size: bool = False, prefix: str
     return [Pair(prefix + stem, lr[stem], (hr[stem],), full_size) for stem in sorted(lr)]
 
 
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder by the stems of their names, of which each may be there once."""
+    files: dict[str, Path] = {}
+    for path in pictures.find(folder):
+        if path.stem in files:
+            raise CnlrnError(f"{files[path.stem]} and {path} have one name; remove or rename one of them")
+        files[path.stem] = path
+    return files
+
+
 def read(file: Path) -> Byte:
-    """The picture as uint8 HWC RGB; CnlrnError where it cannot be decoded."""
+    """The picture as uint8 HWC RGB; CnlrnError where it cannot be decoded or is too large."""
     picture = pictures.read(file)
     if picture is None:
         raise CnlrnError(f"{file} cannot be read as a picture; mend it, or remove it and its partner")
@@ -201,7 +212,9 @@ def _kohler(root: Path, split: Split) -> list[Pair]:
     """Blurry pictures and, for each, the sharp ones from along the camera's path, wherever they are below `root`."""
     blurry: dict[tuple[int, int], Path] = {}
     frames: dict[tuple[int, int], list[tuple[int, Path]]] = defaultdict(list)
-    for path in root.rglob("*.png"):
+    for path in sorted(root.rglob("*.png")):
+        if is_leftover(path.relative_to(root)):
+            continue
         if found := re.fullmatch(r"Blurry(\d+)_(\d+)", path.stem):
             blurry[int(found[1]), int(found[2])] = path
         elif found := re.fullmatch(r"GroundTruth(\d+)_(\d+)_(\d+)", path.stem):
@@ -319,7 +332,8 @@ def _videos(parent: Path, names: list[str], blurry: str, sharp: str) -> list[Pai
 
 
 def _folders(parent: Path) -> list[str]:
-    names = sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+    found = parent.iterdir() if parent.is_dir() else ()
+    names = sorted(path.name for path in found if path.is_dir() and not is_leftover(Path(path.name)))
     if not names:
         raise CnlrnError(f"there are no folders of frames in {parent}")
     return names
@@ -328,7 +342,7 @@ def _folders(parent: Path) -> list[str]:
 def _found(folder: Path) -> str:
     if not folder.is_dir():
         return f"there is no folder {folder}"
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(path.name for path in folder.iterdir() if not is_leftover(Path(path.name)))
     if not names:
         return f"{folder} is empty"
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""

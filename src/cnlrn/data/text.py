@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cnlrn.data.pictures import Byte
 from cnlrn.errors import CnlrnError
+from cnlrn.leftovers import is_leftover
 
 _SIZES = (10, 72)
 """Smallest and largest height of letters in HR pixels."""
@@ -19,7 +20,8 @@ def font_files(folder: Path | None) -> tuple[str, ...]:
     """All .ttf and .otf files below `folder`, sorted; none of it is Pillow's own font. CnlrnError where it has none."""
     if folder is None:
         return ()
-    files = sorted(str(file) for file in folder.rglob("*") if file.suffix.lower() in (".ttf", ".otf"))
+    fonts = (file for file in folder.rglob("*") if file.suffix.lower() in (".ttf", ".otf"))
+    files = sorted(str(file) for file in fonts if not is_leftover(file.relative_to(folder)))
     if not files:
         raise CnlrnError(f"there is no .ttf or .otf file in {folder}; choose another folder for `data.fonts`")
     return tuple(files)

@@ -1,5 +1,6 @@
 """A model's figures on a set of pairs, restored as a user would restore."""
 
+import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 from cnlrn.data.pictures import Byte
 from cnlrn.data.sets import Pair, open_set
 from cnlrn.degradation import SCALE
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, writing
 from cnlrn.evaluation.metrics import Metric, check_sizes
+from cnlrn.files import replacing
 from cnlrn.restorer import Restorer
 
 REACH = 16
@@ -31,6 +33,14 @@ def evaluate(restorer: Restorer, data: str | Path, metrics: Sequence[Metric]) ->
         except CnlrnError as error:
             raise CnlrnError(f"{pair.blurry}: {error}") from error
         yield pair.name, figures
+
+
+def write_csv(path: Path, metrics: Sequence[Metric], rows: Iterable[tuple[str, Sequence[float]]]) -> None:
+    """Write the rows that `evaluate` gave as a table, whole or not at all; CnlrnError where it cannot be written."""
+    with writing(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["name", *(metric.name for metric in metrics)])
+        table.writerows([name, *(f"{figure:.5f}" for figure in figures)] for name, figures in rows)
 
 
 def compared(

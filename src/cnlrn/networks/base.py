@@ -1,17 +1,26 @@
 """What every restoration network of this package declares, and `restore`, which runs one on a picture of any size.
 
-Networks only see 3-channel pictures whose sides are multiples of `RestorationNetwork.multiple`; padding, cropping and
-gray pictures are dealt with here, once. Reading files, tiles and self-ensemble are not here: see `cnlrn.restorer`.
+Networks only see 3-channel pictures whose sides are multiples of `RestorationNetwork.multiple`; padding, cropping, gray
+pictures and tiles where memory is short are dealt with here, once. Reading files and self-ensemble are not here: see
+`cnlrn.restorer`.
 """
 
+import math
 from collections.abc import Collection
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cnlrn import tiles
 from cnlrn.errors import CnlrnError
+from cnlrn.networks import memory
+
+_SMALL = 96**2
+"""LR pixels for which there is always memory."""
 
 
 class LevelOfDetail(NamedTuple):
@@ -103,30 +112,107 @@ class RestorationNetwork(nn.Module):
 
 
 @torch.no_grad()
-def restore(net: RestorationNetwork, lr: Tensor, scale: int = 4) -> Tensor:
+def restore(net: RestorationNetwork, lr: Tensor, scale: int = 4, area: int | None = None) -> Tensor:
     """Restore pictures of any size, colour or gray, without gradients.
 
     The picture is mirrored at its right and lower border (its edge repeated where it is too small to mirror) up to
     `net.multiple`, and the result cropped back. Gray is repeated to three channels, the three results averaged.
 
+    Where half of the free memory is too little for the whole picture it is restored in tiles: with the same result if
+    the network has a `context`, else they are blended into one another.
+
     Args:
         net: the network, on the device of `lr`.
         lr: (n, 1 or 3, h, w), float in [0, 1].
         scale: one of `net.scales`.
+        area: LR pixels to compute at once; from the free memory when None.
 
     Returns:
         (n, 1 or 3, scale*h, scale*w), same channels as `lr`, not clipped.
 
     Raises:
-        CnlrnError: the shape is not one of the above, or the network has no such scale.
+        CnlrnError: the shape is not one of the above, the network has no such scale, its result is not finite, or
+            memory ran out.
     """
     net.check_scale(scale)
     if lr.ndim != 4 or lr.shape[1] not in (1, 3) or 0 in lr.shape:
         raise CnlrnError(f"Pictures must be (n, 1 or 3, height, width) and not empty, but these are {tuple(lr.shape)}.")
-    channels, height, width = lr.shape[1:]
-    padded = _pad_side(_pad_side(lr.expand(-1, 3, -1, -1), net.multiple, 2), net.multiple, 3)
-    restored: Tensor = net(padded, scale)[:, :, : height * scale, : width * scale]
-    return restored.mean(dim=1, keepdim=True) if channels == 1 else restored
+    pictures = [_restore(net, picture.expand(3, -1, -1)[None], scale, area) for picture in lr]
+    restored = pictures[0] if len(pictures) == 1 else torch.cat(pictures)
+    if not all(bool(extreme.isfinite()) for extreme in restored.aminmax()):
+        raise CnlrnError(f"{type(net).__name__} gives NaN or infinity for a picture; its weights are of no use")
+    return restored.mean(dim=1, keepdim=True) if lr.shape[1] == 1 else restored
+
+
+def _restore(net: RestorationNetwork, lr: Tensor, scale: int, area: int | None) -> Tensor:
+    """One picture (1, 3, h, w), in one piece or in tiles, which are made smaller if memory runs out nevertheless."""
+    height, width = (size + -size % net.multiple for size in lr.shape[2:])
+    margin = tiles.BLEND if (context := _context(net)) is None else context
+    least = min(height * width, (3 * margin) ** 2)  # smaller tiles would be mostly margin
+    area = max(least, _fitting(net, height, width, scale, lr.device)) if area is None else area
+    while True:
+        try:
+            return _whole(net, lr, scale) if area >= height * width else _tiled(net, lr, scale, area)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+        if area <= least:
+            raise CnlrnError(
+                f"there is not enough memory for {type(net).__name__} on {lr.shape[3]}x{lr.shape[2]} pixels; "
+                "close other programs, or take a smaller picture or network"
+            )
+        area = max(least, min(area, height * width) // 4)
+
+
+def _fitting(net: RestorationNetwork, height: int, width: int, scale: int, device: torch.device) -> int:
+    """How many LR pixels of a picture fit into half of the free memory; all, or those of a square."""
+    area = height * width
+    if area <= _SMALL:
+        return area
+    room = memory.free(device) // 2
+    while memory.needed(net, height, width, scale) > room and min(height, width) > net.multiple:
+        area //= 2
+        height = width = math.isqrt(area) // net.multiple * net.multiple or net.multiple
+    return area
+
+
+def _context(net: RestorationNetwork) -> int | None:
+    """That of a tile of which no level is known."""
+    return None if net.context is None else net.context + sum(level.context for level in net.coarse_to_fine)
+
+
+def _whole(net: RestorationNetwork, lr: Tensor, scale: int) -> Tensor:
+    height, width = lr.shape[2:]
+    restored: Tensor = net(_pad_side(_pad_side(lr, net.multiple, 2), net.multiple, 3), scale)
+    return restored[:, :, : height * scale, : width * scale]
+
+
+def _tiled(net: RestorationNetwork, lr: Tensor, scale: int, area: int) -> Tensor:
+    height, width = lr.shape[2:]
+    survey = net.survey(_pad_side(_pad_side(lr, net.multiple, 2), net.multiple, 3))
+    known = {} if survey is None else {"survey": survey}
+
+    def restore_piece(piece: NDArray[np.float32]) -> NDArray[np.float32]:
+        restored = net(torch.from_numpy(piece).to(lr.device).permute(2, 0, 1)[None].contiguous(), scale, **known)
+        return np.asarray(restored[0].permute(1, 2, 0).cpu().numpy(), np.float32)
+
+    rows = lr[0].permute(1, 2, 0).cpu().numpy()
+    restored = torch.empty(1, 3, height * scale, width * scale, device=lr.device)
+    top = 0
+    for strip in tiles.strips(
+        restore_piece,
+        lambda start, stop: rows[start:stop],
+        height,
+        width,
+        scale=scale,
+        area=area,
+        most_rows=height,
+        context=_context(net),
+        multiple=net.multiple,
+    ):
+        restored[0, :, top : top + len(strip)] = torch.from_numpy(strip).permute(2, 0, 1)
+        top += len(strip)
+    return restored
 
 
 def _pad_side(x: Tensor, multiple: int, dim: int) -> Tensor:

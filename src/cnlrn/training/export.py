@@ -5,6 +5,7 @@ import json
 import logging
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -14,15 +15,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.export import Dim
 
 from cnlrn import networks
-from cnlrn.errors import CnlrnError
-from cnlrn.files import replacing
+from cnlrn.errors import CnlrnError, writing
+from cnlrn.files import check_place, make_folder, replacing
 from cnlrn.models import Card
 from cnlrn.networks.base import RestorationNetwork
-from cnlrn.networks.checkpoints import load_checkpoint, save_weights
+from cnlrn.networks.checkpoints import load_checkpoint
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -43,20 +45,26 @@ class _Exits(nn.Module):
         return (*(outputs[scale] for scale in self.network.scales), *made, *_survey(self.network, lr))
 
 
-def export(network: RestorationNetwork, path: Path, name: str) -> None:
+def export(network: RestorationNetwork, path: Path, name: str, preset: Mapping[str, float] | None = None) -> None:
     """Write `network` as one ONNX file, opset 18, and prove it equal to torch.
 
     Input `lr` (n, 3, h, w), float32 in [0, 1], h and w multiples of `network.multiple`; outputs `x1`, `x2`, `x4` (those
     of `network.scales`), float32, not clipped. A network that surveys a picture has the output `surveyed` (n, k), made
     of `lr` alone, and needs the same of the whole picture as its second input, `survey`, for the others. A network that
     works coarse to fine has the outputs `made0`, `made1`, ... (n, channels, h/reduction, w/reduction), each made of the
-    one before, `level0`, ..., and needs the last level for its exits. The metadata hold `name`, `multiple`, `context`
-    (empty: whole picture), `scales`, `survey` ("yes" if there is one), `levels` ("REDUCTION:CHANNELS:CONTEXT" each, by
-    commas) and `version` (of this package). The file appears whole or not at all.
+    one before, `level0`, ..., and needs the last level for its exits. The metadata hold `name`, `preset` (a JSON object
+    of the hyper-parameters in which the network differs from the preset of that name), `multiple`, `context` (empty:
+    whole picture), `scales`, `survey` ("yes" if there is one), `levels` ("REDUCTION:CHANNELS:CONTEXT" each, by commas)
+    and `version` (of this package). The file appears whole or not at all.
 
     Raises:
         CnlrnError: ONNX Runtime's outputs differ from torch's by more than 1e-4, or `path` cannot be written.
     """
+    _write({path: _serialised(network, name, preset or {})})
+
+
+def _serialised(network: RestorationNetwork, name: str, preset: Mapping[str, float]) -> bytes:
+    """The content of the ONNX file, proven equal to torch."""
     outputs = _Exits(network).eval().cpu()
     shapes = {0: Dim("n"), 2: network.multiple * Dim("rows"), 3: network.multiple * Dim("columns")}
     example = torch.rand(2, 3, 2 * network.multiple, 3 * network.multiple)
@@ -88,6 +96,7 @@ def export(network: RestorationNetwork, path: Path, name: str) -> None:
     model = program.model_proto
     facts = {
         "name": name,
+        "preset": json.dumps(dict(preset)),
         "multiple": str(network.multiple),
         "context": "" if network.context is None else str(network.context),
         "scales": ",".join(map(str, network.scales)),
@@ -100,9 +109,9 @@ def export(network: RestorationNetwork, path: Path, name: str) -> None:
         part.ClearField("metadata_props")  # where in the source, on which machine, each node was traced
     _shuffle_by_convolution(model.graph)
     _halve(model.graph)
-    content = model.SerializeToString()
+    content: bytes = model.SerializeToString()
     _prove(outputs, content, network.multiple)
-    _write(path, content)
+    return content
 
 
 def export_model(name: str, weights: Path, folder: Path, changes: Mapping[str, float] | None = None) -> Card:
@@ -110,22 +119,40 @@ def export_model(name: str, weights: Path, folder: Path, changes: Mapping[str, f
 
     `changes` are the hyper-parameters that differ from the network's preset. The weights are rounded to float16 first,
     so that both files hold the same. A card that is there keeps what people wrote in it; only its checksum and scales
-    follow the file. CnlrnError as `build`, `load_checkpoint` and `export`, and where a file is there that is no card.
+    follow the file. When anything fails, files that are there stay as they are.
+
+    CnlrnError as `build`, `load_checkpoint` and `export`, where a weight is not finite or beyond float16, and where a
+    file is there that is no card.
     """
-    card_file = folder / f"{name}.json"
+    card_file, rounded, file = (folder / f"{name}{suffix}" for suffix in (".json", ".safetensors", ".onnx"))
     known = _known(card_file)
     network = networks.build(name, changes)
     load_checkpoint(network, weights)
-    rounded = folder / f"{name}.safetensors"
-    save_weights(network, rounded)
-    load_checkpoint(network, rounded)
-    file = folder / f"{name}.onnx"
-    export(network, file, name)
-    facts = {"name": name, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    halves = _rounded(network, weights)
+    network.load_state_dict(halves)
+    content = _serialised(network, name, changes or {})
+    facts = {"name": name, "file": file.name, "sha256": hashlib.sha256(content).hexdigest()}
     empty = {"description": "", "data": [], "recipe": "", "figures": {}, "limits": []}
     card = Card(**{**empty, **known, **facts, "scales": list(network.scales)})
-    _write(card_file, (json.dumps(asdict(card), indent=2) + "\n").encode())
+    text = json.dumps(asdict(card), indent=2) + "\n"
+    make_folder(folder)
+    _write({rounded: save(halves), file: content, card_file: text.encode()})
     return card
+
+
+def _rounded(network: RestorationNetwork, weights: Path) -> dict[str, Tensor]:
+    """The network's weights in float16; CnlrnError where that cannot hold one."""
+    halves = {}
+    for name, tensor in network.state_dict().items():
+        halves[name] = (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        if not tensor.isfinite().all():
+            raise CnlrnError(f"{weights} holds NaN or infinity in {name}; such a network restores nothing")
+        if not halves[name].isfinite().all():
+            raise CnlrnError(
+                f"{weights} holds {float(tensor.abs().max()):.6g} in {name}, beyond the range of float16 (65504), in "
+                "which models are written; train it on, with weight decay or a lower learning rate"
+            )
+    return halves
 
 
 def _known(card_file: Path) -> dict[str, Any]:
@@ -208,9 +235,11 @@ def _prove(outputs: _Exits, content: bytes, multiple: int) -> None:
                 raise CnlrnError(f"the exported network differs from torch's by {difference:.2g}; it was not written")
 
 
-def _write(path: Path, content: bytes) -> None:
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise CnlrnError(f"{path} cannot be written: {error.strerror}") from error
+def _write(contents: Mapping[Path, bytes]) -> None:
+    """Write files, all or none of them; CnlrnError where one cannot be written."""
+    for path in contents:
+        check_place(path)
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            stack.enter_context(writing(path))
+            stack.enter_context(replacing(path)).write_bytes(content)

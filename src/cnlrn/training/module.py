@@ -12,9 +12,10 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 import lightning.pytorch as pl
@@ -26,7 +27,7 @@ from torch.utils.data import DataLoader
 from cnlrn.data.sets import PairSet
 from cnlrn.data.stream import Batch, BatchIndices, Item, Samples, loader
 from cnlrn.degradation import SCALE
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, writing
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import save_weights
 from cnlrn.training.adversarial import Adversary
@@ -38,21 +39,20 @@ from cnlrn.training.perceptual import PerceptualLoss
 from cnlrn.training.recipe import Optimiser, Recipe, plain
 from cnlrn.training.schedule import learning_rate
 from cnlrn.training.stages import prepare_stage, stage_loss
+from cnlrn.training.states import State, States
 from cnlrn.training.targets import reduced
 from cnlrn.training.validation import validate
 
 log = logging.getLogger(__name__)
 
-State = dict[str, Any]
 Learned = tuple[dict[int, list[Tensor]], dict[int, Tensor], Tensor, Tensor]
 """Restored pictures and their targets by scale, the loss, and the gradients' norm before it was clipped."""
 
-CHECKPOINT, WEIGHTS, LOSSES, SCORES = "last.ckpt", "weights.safetensors", "losses.csv", "validation.csv"
-_STATE = {"recipe", "network", "ema", "optimiser", "step", "position", "losses", "scores", "log_bytes", "seconds"}
+WEIGHTS, BEST, LOSSES, SCORES = "weights.safetensors", "best.safetensors", "losses.csv", "validation.csv"
 _FIXED = ("network", "preset", "stage", "optimiser.method", "adversarial.discriminator", "adversarial.width")
 """What of a recipe decides which tensors there are in a run's state."""
 _RETURNS = 3
-"""Times a run may go back to the same checkpoint."""
+"""Times a run may go back to the same checkpoint before it tries an older one."""
 _LOGGED_EVERY = 20
 
 
@@ -88,7 +88,11 @@ class Training(pl.LightningModule):
         self.step = 0
         self.position = 0
         self.seconds = 0.0
+        self.states = States(out, recipe.keep)
+        self.best: dict[str, Any] = {}
         self.returns = 0
+        self.furthest = 0
+        self.origin: int | None = None
         self.taken = False
         self.latest = math.nan
         self.waits: deque[float] = deque(maxlen=200)
@@ -181,11 +185,16 @@ class Training(pl.LightningModule):
         if self.taken and (self.step % self.recipe.checkpoint_every == 0 or ended):
             every = math.ceil(self.recipe.validate_every / self.recipe.checkpoint_every) * self.recipe.checkpoint_every
             ended = self.trainer.strategy.broadcast(ended or now - self._began > 60 * self.minutes)
+            if not _is_finite(self.network):
+                log.warning("the weights are not finite after step %d", self.step)
+                self._go_back()
+                return
             self._save()  # before a validation that may fail, and its scores after it
             if self.validation and (self.step % every == 0 or ended):
                 self._validate()
                 self._save()
-            self.returns = 0
+            if self.step > self.furthest:
+                self.returns, self.furthest, self.origin = 0, self.step, None
             self.trainer.should_stop = ended
         self._since = time.perf_counter()
 
@@ -203,6 +212,7 @@ class Training(pl.LightningModule):
             "position": self.position,
             "losses": list(self.guard.losses),
             "scores": self.scores,
+            "best": self.best,
             "log_bytes": self._log_bytes,
             "seconds": self.elapsed(),
             **adversary,
@@ -239,6 +249,7 @@ class Training(pl.LightningModule):
         self.ema.load_state_dict(state["ema"])
         self.guard = LossGuard(state["losses"])
         self.step = state["step"]
+        self.best = state.get("best", {})
 
     def _restore_optimisers(self, state: State) -> None:
         self._optimizer().load_state_dict(state["optimiser"])
@@ -246,25 +257,64 @@ class Training(pl.LightningModule):
             self.adversary.restore(state["adversary"])
 
     def _go_back(self) -> None:
-        """To the last checkpoint, with the samples that follow, so that the same accident does not come again."""
+        """To the last checkpoint, with the samples that follow, so that the same accident does not come again.
+
+        Where that has not helped several times the state may have been exploding already, so it is to the one before.
+        """
+        self.furthest = max(self.furthest, self.step)
         self.returns += 1
-        if self.returns > _RETURNS:
-            raise CnlrnError(f"the loss exploded {self.returns} times after step {self.step}; lower optimiser.lr")
-        state = read_state(self.out / CHECKPOINT)
+        state = self.states.newest() if self.returns <= _RETURNS else self._older()
         self._restore_weights(state)
         self._restore_optimisers(state)
         self._captured = None  # it would go on with the optimiser's state of before
         log.warning("the loss exploded: back to the checkpoint of step %d, with other samples", self.step)
 
+    def _older(self) -> State:
+        """The state before that which the run has gone back to; CnlrnError where there is none."""
+        oldest = self.states.newest()["step"] if self.origin is None else self.origin
+        state = self.states.before(oldest)
+        self.origin = oldest if state is None else state["step"]
+        self.trainer.strategy.barrier()  # until all processes have read it
+        if self.trainer.is_global_zero:
+            self.states.return_to(self.origin)
+        self.trainer.strategy.barrier()
+        if state is None:
+            raise CnlrnError(
+                f"the loss exploded again and again, however far the run went back; lower optimiser.lr, and it goes on "
+                f"from step {self.origin}"
+            )
+        self.returns = 1
+        return state
+
     def _save(self) -> None:
         """Write logs, weights and checkpoint, each whole or not at all."""
+        self._alone(self._write)
+
+    def _write(self) -> None:
+        self._write_rows()
+        _save_weights(self.ema, self.out / WEIGHTS)
+        if not self.validation and self.guard.losses:
+            self._rank("loss", -median(self.guard.losses))
+        kept = (self.best.get("step"), self.origin)
+        self.states.save(self.state(), [step for step in kept if step is not None])
+
+    def _alone(self, work: Callable[[], None]) -> None:
+        """Have the first process do something while the others wait, and all end where it fails."""
+        failed = None
         if self.trainer.is_global_zero:
-            self._write_rows()
-            save_weights(self.ema, self.out / WEIGHTS)
-            partial = self.out / f"{CHECKPOINT}.partial"
-            torch.save(self.state(), partial)
-            partial.replace(self.out / CHECKPOINT)
-        self.trainer.strategy.barrier()
+            try:
+                work()
+            except CnlrnError as error:
+                failed = error
+        if self.trainer.strategy.broadcast(failed is not None):
+            raise failed or SystemExit(0)  # the first process says why
+
+    def _rank(self, by: str, score: float) -> bool:
+        """Note whether the present state is the best, by what `by` names."""
+        if not self.recipe.keep.best or (self.best.get("by") == by and score <= self.best["score"]):
+            return False
+        self.best = {"by": by, "score": score, "step": self.step}
+        return True
 
     # -- parts of a step
 
@@ -383,35 +433,25 @@ class Training(pl.LightningModule):
         self._rows = []
 
     def _validate(self) -> None:
-        if self.trainer.is_global_zero:
-            began = time.perf_counter()
-            results = validate(self.ema, self.validation, self.largest)
-            for name, result in results.items():
-                self.scores[name] = {"psnr": result.score.psnr, "ssim": result.score.ssim}
-                log.info("step %d: %s %.3f dB, SSIM %.4f", self.step, name, result.score.psnr, result.score.ssim)
-                if isinstance(self.logger, pl.loggers.TensorBoardLogger):
-                    self.logger.log_metrics(
-                        {f"psnr/{name}": result.score.psnr, f"ssim/{name}": result.score.ssim}, self.step
-                    )
-                    for index, sheet in enumerate(result.sheets):
-                        self.logger.experiment.add_image(f"{name}/{index}", sheet, self.step, dataformats="HWC")
-            seconds = f"{time.perf_counter() - began:.1f}"
-            rows = [
-                (self.step, name, f"{r.score.psnr:.4f}", f"{r.score.ssim:.5f}", seconds) for name, r in results.items()
-            ]
-            _append(self.out / SCORES, ("step", "set", "psnr", "ssim", "seconds"), rows)
-        self.trainer.strategy.barrier()
+        self._alone(self._score)
 
-
-def read_state(file: Path) -> State:
-    """The state in a checkpoint of a run; CnlrnError where it cannot be read."""
-    try:
-        state: State = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can fail in any way
-        raise CnlrnError(f"{file} is damaged or no checkpoint of a run; remove it to begin anew") from error
-    if not isinstance(state, dict) or _STATE - state.keys():
-        raise CnlrnError(f"{file} is no checkpoint of a run; remove it to begin anew")
-    return state
+    def _score(self) -> None:
+        began = time.perf_counter()
+        results = validate(self.ema, self.validation, self.largest)
+        for name, result in results.items():
+            self.scores[name] = {"psnr": result.score.psnr, "ssim": result.score.ssim}
+            log.info("step %d: %s %.3f dB, SSIM %.4f", self.step, name, result.score.psnr, result.score.ssim)
+            if isinstance(self.logger, pl.loggers.TensorBoardLogger):
+                self.logger.log_metrics(
+                    {f"psnr/{name}": result.score.psnr, f"ssim/{name}": result.score.ssim}, self.step
+                )
+                for index, sheet in enumerate(result.sheets):
+                    self.logger.experiment.add_image(f"{name}/{index}", sheet, self.step, dataformats="HWC")
+        seconds = f"{time.perf_counter() - began:.1f}"
+        rows = [(self.step, name, f"{r.score.psnr:.4f}", f"{r.score.ssim:.5f}", seconds) for name, r in results.items()]
+        _append(self.out / SCORES, ("step", "set", "psnr", "ssim", "seconds"), rows)
+        if self._rank(", ".join(results), fmean(result.score.psnr for result in results.values())):
+            _save_weights(self.ema, self.out / BEST)
 
 
 def _look_up(recipe: Any, key: str) -> object:
@@ -432,6 +472,17 @@ def rates_at(step: int, recipe: Recipe) -> tuple[float, float]:
     return network, deblurring
 
 
+def _is_finite(network: RestorationNetwork) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values())
+
+
+def _save_weights(network: RestorationNetwork, file: Path) -> None:
+    """In float16, or in float32 where a number is too large for that."""
+    largest = torch.finfo(torch.float16).max
+    half = all(float(tensor.abs().max()) <= largest for tensor in network.state_dict().values() if tensor.numel())
+    save_weights(network, file, half)
+
+
 def _seed(*numbers: int) -> int:
     """One number from several, as unlike the next as any other."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
@@ -444,7 +495,7 @@ def _floats(batch: Tensor) -> Tensor:
 
 def _append(file: Path, header: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> int:
     """Append rows to a CSV file, made with its header where absent; the file's length in bytes."""
-    with file.open("a", newline="", encoding="utf-8") as out:
+    with writing(file), file.open("a", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         if out.tell() == 0:
             writer.writerow(header)

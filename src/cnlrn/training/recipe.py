@@ -170,6 +170,18 @@ class Optimiser:
 
 
 @dataclass(frozen=True)
+class Keep:
+    """Which states of a run are kept, so that it can go on from one before an explosion."""
+
+    newest: Count = 3
+    """So many: `last.ckpt`, and those before it in `checkpoints`."""
+    best: bool = True
+    """The one of the highest mean PSNR in validation; without validation, of the lowest median of the latest losses."""
+    every: Natural = 0
+    """Those of every so many steps, if they are checkpoints, for good; 0 keeps none."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides a training run."""
 
@@ -197,6 +209,7 @@ class Recipe:
     workers: Annotated[int, Within(0, 1024)] = 1
     """Processes that make samples, a device."""
     checkpoint_every: Count = 500
+    keep: Keep = field(default_factory=Keep)
     validate_every: Count = 2000
     """Steps; rounded up to a checkpoint."""
     validation: dict[str, Path] = field(default_factory=dict)

@@ -23,12 +23,13 @@ from cnlrn.data.stream import Samples
 from cnlrn.data.text import font_files
 from cnlrn.degradation import SCALE
 from cnlrn.degradation import recipe as degradation_recipe
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, writing
 from cnlrn.files import make_folder, replacing
+from cnlrn.networks import memory
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import load_checkpoint, read_checkpoint
 from cnlrn.networks.own import OwnSizeCNLRN
-from cnlrn.training.module import CHECKPOINT, Training, read_state
+from cnlrn.training.module import Training
 from cnlrn.training.progress import ProgressBar
 from cnlrn.training.recipe import (
     Data,
@@ -50,18 +51,19 @@ def train(recipe: Recipe, out: Path, init: Path | None = None, minutes: float = 
 
     `init` holds weights to begin with (a stage-1 file of the deblurring module alone will do; not used when going on).
     The run ends after `recipe.steps` steps or at the first checkpoint after `minutes`. It leaves `weights.safetensors`
-    (averaged weights, float16), `run.json` (recipe, hours, steps, figures), `recipe.yaml`, `losses.csv`,
-    `validation.csv`, TensorBoard's logs and `last.ckpt`. CnlrnError where data, weights or checkpoint do not fit.
+    (averaged weights, float16), `best.safetensors` (those of the highest mean PSNR in validation), `run.json` (recipe,
+    hours, steps, figures), `recipe.yaml`, `losses.csv`, `validation.csv`, TensorBoard's logs, `last.ckpt`, and in
+    `checkpoints` states before it. CnlrnError where data, weights or checkpoint do not fit, or `out` is not writable.
     """
     module = prepare(recipe, out, minutes)
     module.validation = {name: open_set(folder) for name, folder in recipe.validation.items()}
     make_folder(out)
-    if (out / CHECKPOINT).exists():
+    if module.states.are_there():
         _go_on(module, out)
     elif init is not None:
         initialise(module.network, init)
         module.ema.load_state_dict(module.network.state_dict())
-    (out / "recipe.yaml").write_text(yaml.safe_dump(plain(recipe), sort_keys=False), encoding="utf-8")
+    _write_text(out / "recipe.yaml", yaml.safe_dump(plain(recipe), sort_keys=False))
     if module.step < recipe.steps:
         logger = TensorBoardLogger(out, name="", version="tensorboard", purge_step=module.step + 1)
         fit(module, logger, ProgressBar(module))
@@ -89,6 +91,8 @@ def prepare(recipe: Recipe, out: Path, minutes: float = math.inf) -> Training:
         )
     samples = Samples(source(recipe), recipe.seed)
     samples[0]  # what is wrong with the data shows here, not in a worker
+    if not recipe.stage:
+        _fix_unreached(network, recipe)
     return Training(network, samples, recipe, out, minutes)
 
 
@@ -119,8 +123,29 @@ def fit(module: Training, logger: TensorBoardLogger | None = None, progress: Pro
             if error.code == 1:  # what Lightning makes of Ctrl-C
                 raise KeyboardInterrupt from error
             raise
+        except RuntimeError as error:
+            if sentence := _sentence(error):
+                raise CnlrnError(sentence) from error
+            raise
+        except OSError as error:  # of a full disk, which seldom says of which file it is
+            raise CnlrnError(f"{error.filename or module.out}: {error.strerror or error}") from error
         except CnlrnError as error:  # out of a data worker it comes with a traceback before its message
             raise CnlrnError(str(error).strip().rpartition("CnlrnError: ")[2]) from error
+
+
+def _sentence(error: RuntimeError) -> str | None:
+    """What to tell of an error that the machine is at fault for; None of any other."""
+    text = str(error)
+    if memory.ran_out(error):
+        return "memory ran out; lower batch, or train smaller patches (data.patch) or a smaller network"
+    if "DataLoader worker" in text:
+        return (
+            "a process that makes samples was killed, most often for want of memory, or of room in /dev/shm "
+            "(docker run --shm-size=...); lower workers, 0 is none, and run the same command: it goes on"
+        )
+    if "onnection closed by peer" in text or "onnection reset by peer" in text:
+        return "another process of this run ended; what it wrote says why, and the same command goes on"
+    return None
 
 
 def _keep_memory() -> None:
@@ -132,6 +157,21 @@ def _keep_memory() -> None:
         mallopt(m_trim_threshold, 2**31 - 1)
         mallopt(m_top_pad, 2**28)
         mallopt(m_mmap_threshold, 2**30)
+
+
+def _fix_unreached(network: RestorationNetwork, recipe: Recipe) -> None:
+    """Let parameters be that the loss does not reach, as of exits that are not trained.
+
+    They would not change anyway, but several processes would wait for their gradients.
+    """
+    side = network.multiple * math.ceil(48 / network.multiple)
+    with torch.device("meta"):  # nothing is computed
+        trial = networks.build(recipe.network, recipe.preset)
+        exits = trial.supervised(torch.empty(2, 3, side, side), recipe.loss.exits or {max(network.scales): 1.0})
+        torch.stack([picture.sum() for pictures in exits.values() for picture in pictures]).sum().backward()  # type: ignore[no-untyped-call]
+    for name, parameter in trial.named_parameters():
+        if parameter.grad is None:
+            network.get_parameter(name).requires_grad_(False)
 
 
 def source(recipe: Recipe) -> Source:
@@ -173,9 +213,13 @@ def initialise(network: RestorationNetwork, weights: Path) -> None:
     """Load weights of the whole network, or, where the file holds only a deblurring module, of that module; into
     `cnlrn-own` also those of a compact cascade.
 
-    CnlrnError where they fit neither.
+    CnlrnError where they fit neither, or are not finite.
     """
     state = read_checkpoint(weights)
+    if damaged := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
+        raise CnlrnError(
+            f"{weights} holds NaN or infinity in {len(damaged)} tensors, such as {damaged[0]}; take others"
+        )
     own = network.state_dict()
     if isinstance(network, OwnSizeCNLRN) and "exit4.weight" in state:
         network.begin_with(state)
@@ -192,7 +236,7 @@ def initialise(network: RestorationNetwork, weights: Path) -> None:
 
 
 def _go_on(module: Training, out: Path) -> None:
-    state = read_state(out / CHECKPOINT)
+    state = module.states.newest()
     module.restore(state)
     if state["recipe"] != plain(module.recipe):
         log.warning("%s holds a run of another recipe; it goes on with the present one", out)
@@ -210,5 +254,9 @@ def _write_summary(module: Training, out: Path) -> None:
         "device": str(module.trained_on),
         "threads": torch.get_num_threads(),
     }
-    with replacing(out / "run.json") as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    _write_text(out / "run.json", json.dumps(summary, indent=2) + "\n")
+
+
+def _write_text(file: Path, text: str) -> None:
+    with writing(file), replacing(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -33,7 +33,8 @@ class Result:
 def validate(network: RestorationNetwork, sets: Mapping[str, PairSet], scale: int) -> dict[str, Result]:
     """Score the network's exit `scale` on each set, in float32.
 
-    At x1 and x2 the sharp pictures are reduced by the protocol's bicubic. CnlrnError names what cannot be read.
+    At x1 and x2 the sharp pictures are reduced by the protocol's bicubic. CnlrnError names the picture that cannot be
+    read, on which memory runs out, or of which the network makes NaN or infinity.
     """
     return {name: _validate(network, files, scale) for name, files in sets.items()}
 
@@ -46,8 +47,8 @@ def _validate(network: RestorationNetwork, pairs: PairSet, scale: int) -> Result
         lr, hr = pair.read()
         sharp = _target(hr, scale)
         x = torch.from_numpy(lr).to(device).permute(2, 0, 1)[None].float() / 255
-        restored = _bytes(restore(network, x, scale)[0].permute(1, 2, 0).cpu().numpy())
         try:
+            restored = _rounded(restore(network, x, scale)[0])
             scores.append(score(*compared(pair, restored, sharp, partial(_target, scale=scale))))
         except CnlrnError as error:
             raise CnlrnError(f"{pair.blurry}: {error}") from error
@@ -59,6 +60,11 @@ def _validate(network: RestorationNetwork, pairs: PairSet, scale: int) -> Result
 
 def _target(sharp: Byte, scale: int) -> Byte:
     return sharp if scale == SCALE else _bytes(bicubic(sharp, scale / SCALE) / np.float32(255))
+
+
+def _rounded(picture: torch.Tensor) -> Byte:
+    """(3, h, w) in [0, 1] to uint8 HWC; what is given is overwritten, to spare memory."""
+    return picture.mul_(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def _bytes(picture: npt.NDArray[np.float32]) -> Byte:
