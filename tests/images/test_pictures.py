@@ -244,7 +244,7 @@ def test_exif_joins_a_tiff_of_either_kind_and_its_pixels_stay(big: bool, exif_or
     told = read_exif(exif.tobytes())
     assert told is not None
     told.make_true(30, 40, srgb=True)
-    tiff.add_exif(file, told)
+    tiff.add_metadata(file, told, None, has_resolution=True)
     back = read(file.getvalue())
     np.testing.assert_array_equal(back.pixels, pixels)
     kept = Image.Exif()

@@ -36,11 +36,11 @@ _OF_THE_FILE = frozenset(
     (
         *(254, 255, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291, 292, 293),
         *(297, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 338, 339, 340, 341, 342, 343, 344, 345, 346, 347),
-        *(512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 532),  # how samples are coded, and where they are
+        *(512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532),  # how samples are coded, and where they are
         *(700, 33723, 34377, 34675, 37724),  # XMP, IPTC, Photoshop, profile, layers: each goes its own way
         *(33421, 33422, 33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113),  # of raw files and maps, by pixels
         *range(50706, 52600),  # of DNG
-        *(37122, 37396, 41492),  # CompressedBitsPerPixel, SubjectArea, SubjectLocation: by pixels
+        *(37121, 37122, 37396, 41492),  # ComponentsConfiguration, CompressedBitsPerPixel, SubjectArea, SubjectLocation
         59932,  # padding
     )
 )

@@ -127,7 +127,7 @@ class Told:
     xmp: bytes | None
     iptc: bytes | None
     texts: bytes | None
-    resolution: tuple[float, float]
+    resolution: tuple[float, float] | None
     notes: tuple[str, ...]
 
 
@@ -158,16 +158,24 @@ def for_file(picture: LazyPicture, kind: Kind) -> Told:
         if records is None or (kind == "jpeg" and len(records) > jpeg_segments.LARGEST):
             records = None
             notes.append(f"its IPTC data does not go into {_NAMES[kind]} and is left out")
-    texts = picture.metadata.get({"png": _PNG_TEXTS, "jpeg": _JPEG_COMMENTS}.get(kind, ""))
+    texts = None
+    if kind == "png":
+        texts = png_texts.texts(bytes(8) + picture.metadata.get(_PNG_TEXTS, b""))
+    elif kind == "jpeg":
+        texts = jpeg_segments.comments(bytes(2) + picture.metadata.get(_JPEG_COMMENTS, b""))
+    if kind != "png" and _PNG_TEXTS in picture.metadata:
+        notes.append(f"its PNG texts do not go into {_NAMES[kind]} and are left out")
+    if kind != "jpeg" and _JPEG_COMMENTS in picture.metadata:
+        notes.append(f"its JPEG comments do not go into {_NAMES[kind]} and are left out")
+    density = None if picture.resolution == _NO_RESOLUTION else picture.resolution
     sentences = tuple(f"{picture.name}: {note}" for note in notes)
-    return Told(photo if block else None, block, packed, records, texts, picture.resolution, sentences)
+    return Told(photo if block else None, block, packed, records, texts, density, sentences)
 
 
 def attach(image: Any, told: Told) -> None:
-    """Put into a libvips image that is a copy what libvips may write of it: all but EXIF and texts."""
-    for key, value in ((XMP, told.xmp), (IPTC, told.iptc)):
-        if value is not None:
-            image.set_type(pyvips.GValue.blob_type, key, value)
+    """Put into a libvips image that is a copy what libvips may write of it."""
+    if told.xmp is not None:
+        image.set_type(pyvips.GValue.blob_type, XMP, told.xmp)
     image.set_type(pyvips.GValue.gint_type, "orientation", 1)
     image.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
 
@@ -233,8 +241,10 @@ def plausible(across: float, down: float) -> tuple[float, float]:
     return across if 0 < across < 1e6 else 1.0, down if 0 < down < 1e6 else 1.0
 
 
-def resolution(image: Any, found: Mapping[str, bytes]) -> tuple[float, float]:
-    """The resolution of an image of these blocks, which libvips does not find in the EXIF of every format."""
+def resolution(image: Any, content: bytes | mmap.mmap, found: Mapping[str, bytes]) -> tuple[float, float]:
+    """The resolution of an image of these blocks: libvips looks into the EXIF of some formats, and makes one up."""
     known = plausible(image.xres, image.yres)
+    if _loader(image) == "jpeg" and not jpeg_segments.has_density(content):
+        known = _NO_RESOLUTION
     told = exif.read(found.get(EXIF, b"")) if known == _NO_RESOLUTION else None
-    return plausible(*(told.resolution or known)) if told else known
+    return plausible(*told.resolution) if told and told.resolution else known

@@ -134,7 +134,7 @@ def _is_animation(loader: str, data: bytes | mmap.mmap) -> bool:
 def _picture(image: Any, content: bytes | mmap.mmap, name: str) -> LazyPicture:
     """The picture in an image that libvips has read of a file."""
     blocks = metadata.blocks(image, content)
-    resolution = metadata.resolution(image, blocks)
+    resolution = metadata.resolution(image, content, blocks)
     image = metadata.oriented(image, blocks)
     turned = metadata.is_turned(image)
     image = colour.to_rgb_or_gray(image.autorot(), name)

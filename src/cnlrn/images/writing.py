@@ -52,20 +52,22 @@ class Format:
 
 
 _LARGEST_SIDE = 100_000_000  # libvips' own limit
-_KEEP = "icc:xmp:iptc"  # EXIF is inserted: libvips cuts it, and fails at blocks that it does not understand
+_KEEP = "icc:xmp"
+"""The rest is inserted: libvips cuts EXIF and IPTC, fails at EXIF that it does not understand, drops large XMP in JPEG,
+and writes it as another kind of text in PNG."""
 _PNG = Format(
     "png",
     "pngsave",
     ("uchar", "ushort"),
     _LARGEST_SIDE,
-    {"compression": 3, "filter": "paeth", "keep": _KEEP},
+    {"compression": 3, "filter": "paeth", "keep": "icc"},
 )
 _JPEG = Format(
     "jpeg",
     "jpegsave",
     ("uchar",),
     65500,
-    {"Q": 95, "subsample_mode": "off", "keep": "icc"},  # the other blocks are inserted: libvips drops large ones
+    {"Q": 95, "subsample_mode": "off", "keep": "icc"},
     alpha=False,
 )
 _TIFF = Format(
@@ -175,13 +177,16 @@ def _save(image: Any, file_format: Format, told: metadata.Told, file: BinaryIO) 
         segments = jpeg_segments.segments(told.resolution, told.exif_block, told.xmp, told.iptc, told.texts)
         _save_with(segments, jpeg_segments.HEAD, image, file_format, file)
     elif file_format is _PNG:
-        _save_with(png_texts.chunks_of(told.exif_block, told.texts), png_texts.HEAD, image, file_format, file)
+        chunks = png_texts.chunks_of(told.exif_block, told.xmp, told.texts)
+        _save_with(chunks, png_texts.HEAD, image, file_format, file)
+        if told.resolution is None:
+            png_texts.remove_density(file)
     elif file_format is _AVIF:
         file.writelines(_avif(image, told.exif_block))
     else:
         _save_with(b"", 0, image, file_format, file)
-        if told.exif is not None and file_format is _TIFF:
-            tiff.add_exif(file, told.exif)
+        if file_format is _TIFF:
+            tiff.add_metadata(file, told.exif, told.iptc, has_resolution=told.resolution is not None)
         elif told.exif_block is not None:
             webp_exif.add(file, told.exif_block)
 

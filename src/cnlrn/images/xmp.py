@@ -6,6 +6,7 @@ write. Packets are parsed whole by the standard library's minidom, which keeps p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TypeAlias
 from xml.dom import minidom
@@ -29,11 +30,13 @@ _MOST = 2**24  # bytes of a packet
 _MOST_PARTS = 200_000  # tags and attributes: parsed ones take a thousand times as much memory
 _DEEPEST = 100  # elements within each other: they are written by recursion
 _OF_OTHER_PARTS = (
-    *(f"http://ns.{phones}.com/" for phones in ("apple", "google", "honor", "huawei", "oplus", "samsung", "vivo")),
-    *("http://ns.xiaomi.com/", "http://ns.adobe.com/hdr-gain-map/", "http://ns.adobe.com/hdr-metadata/"),
-    *("http://ns.adobe.com/xmp/note/", "http://ns.adobe.com/xap/1.0/g/img/"),
+    "http://ns.adobe.com/hdr-gain-map/",
+    "http://ns.adobe.com/hdr-metadata/",
+    "http://ns.adobe.com/xmp/note/",
+    "http://ns.apple.com/",
 )
-"""Namespaces that describe other parts of the file (videos, gain maps, depth, extensions), by their beginnings."""
+_OF_PHONES = "/photos/"  # in namespaces of Google, Xiaomi, Oppo, Vivo and others
+"""What namespaces begin with, or hold, that describe other parts of the file: videos, gain maps, depth, extensions."""
 
 _FALSE = frozenset(
     (
@@ -50,6 +53,7 @@ _FALSE = frozenset(
         ("http://ns.adobe.com/xap/1.0/mm/", "InstanceID"),
     )
 )
+_TAG = re.compile("<[^<>?!][^<>]*>")  # minidom leaves line breaks in attributes bare, which readers take for spaces
 _FALSE_BY_NAME = ("microvideo", "motionphoto", "olivephoto")  # in whatever namespace
 _WIDTH = frozenset(((_TIFF, "ImageWidth"), (_EXIF, "PixelXDimension")))
 _HEIGHT = frozenset(((_TIFF, "ImageLength"), (_EXIF, "PixelYDimension")))
@@ -149,7 +153,7 @@ class Xmp:
         for found in list(self._properties()):
             space, name = _name(found)
             if (
-                (space.startswith(_OF_OTHER_PARTS) and space != _PANORAMA)
+                (_is_of_other_parts(space) and space != _PANORAMA)
                 or (space, name) in _FALSE
                 or name.lower().startswith(_FALSE_BY_NAME)
                 or (name in _REGIONS and turned)
@@ -180,7 +184,7 @@ class Xmp:
             if (
                 isinstance(part, minidom.Attr)
                 and part.namespaceURI == _XMLNS
-                and part.value.startswith(_OF_OTHER_PARTS)
+                and _is_of_other_parts(part.value)
                 and part.value not in used
             ):
                 _remove(part)
@@ -219,6 +223,10 @@ def _decoded(block: bytes) -> str:
 def _name(found: Property | minidom.Element) -> tuple[str, str]:
     """Namespace and local name."""
     return found.namespaceURI or "", found.localName or ""
+
+
+def _is_of_other_parts(space: str) -> bool:
+    return space.startswith(_OF_OTHER_PARTS) or _OF_PHONES in space
 
 
 def _text(found: Property) -> str:
@@ -286,4 +294,6 @@ def _depth(document: minidom.Document) -> int:
 
 def _packed(node: minidom.Node) -> bytes:
     """The bytes of a node; of an attribute about as many."""
-    return f'{node.name}="{node.value}" '.encode() if isinstance(node, minidom.Attr) else node.toxml().encode()
+    if isinstance(node, minidom.Attr):
+        return f'{node.name}="{node.value}" '.encode()
+    return _TAG.sub(lambda tag: tag[0].replace("\n", "&#10;"), node.toxml()).encode()

@@ -32,15 +32,27 @@ def comments(data: bytes | mmap.mmap) -> bytes:
     return b"".join(found)
 
 
+def has_density(data: bytes | mmap.mmap) -> bool:
+    """Whether a JPEG file tells its resolution by itself, without EXIF."""
+    for kind, start, _ in _segments(data):
+        if kind == _JFIF and data[start : start + 5] == b"JFIF\0":
+            return data[start + 7 : start + 8] in (b"\1", b"\2")
+    return False
+
+
 def segments(
-    resolution: tuple[float, float], exif: bytes | None, xmp: bytes | None, iptc: bytes | None, comments: bytes | None
+    resolution: tuple[float, float] | None,
+    exif: bytes | None,
+    xmp: bytes | None,
+    iptc: bytes | None,
+    comments: bytes | None,
 ) -> bytes:
     """What goes into a JPEG file after its first `HEAD` bytes: segments of at most `LARGEST` bytes each.
 
-    `resolution`: pixels per millimetre, (1, 1) if unknown.
+    `resolution`: pixels per millimetre, None if unknown.
     """
-    dots = [round(per_millimetre * 25.4) for per_millimetre in resolution]
-    density = (1, *dots) if resolution != (1.0, 1.0) and all(0 < number < 2**16 for number in dots) else (0, 1, 1)
+    dots = [round(per_millimetre * 25.4) for per_millimetre in resolution or ()]
+    density = (1, *dots) if dots and all(0 < number < 2**16 for number in dots) else (0, 1, 1)
     packed = [_segment(_JFIF, struct.pack(">5sHBHHBB", b"JFIF\0", 0x102, *density, 0, 0))]
     for kind, content in ((_APP1, exif), (_APP1, xmp and _XMP + xmp), (_APP13, iptc)):
         if content:

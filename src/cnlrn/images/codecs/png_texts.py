@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import BinaryIO
 
 HEAD = 8 + 25
 """Bytes of the signature and the first chunk, after which others may follow."""
@@ -79,9 +80,24 @@ def _inflated(data: bytes) -> bytes:
     return zlib.decompressobj().decompress(data, _MOST)
 
 
-def chunks_of(exif: bytes | None, texts: bytes | None) -> bytes:
-    """What goes into a PNG file after its first `HEAD` bytes: a block of EXIF and chunks of text."""
-    return (_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")) if exif else b"") + (texts or b"")
+def chunks_of(exif: bytes | None, xmp: bytes | None, texts: bytes | None) -> bytes:
+    """What goes into a PNG file after its first `HEAD` bytes: a block of EXIF, a packet of XMP and chunks of text."""
+    found = _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")) if exif else b""
+    return found + (_chunk(b"iTXt", _XMP + bytes(5) + xmp) if xmp else b"") + (texts or b"")
+
+
+def remove_density(file: BinaryIO) -> None:
+    """Make the resolution that a PNG file tells, which is open for reading and writing, that of an unknown unit."""
+    at = 8
+    while True:
+        file.seek(at)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        if kind == b"pHYs":
+            file.seek(at)
+            file.write(_chunk(kind, struct.pack(">IIB", 1, 1, 0)))
+        if kind in (b"pHYs", b"IDAT"):
+            return
+        at += 12 + size
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

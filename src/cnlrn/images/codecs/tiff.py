@@ -13,10 +13,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cnlrn.images.exif import Exif, Layout
+from cnlrn.images.exif import Directory, Exif, Layout, Value
 
 _FORMS = {3: "H", 4: "I", 16: "Q"}  # types of numbers, as `struct` writes them
 _PIECES = ((273, 324), (279, 325))  # StripOffsets or TileOffsets, StripByteCounts or TileByteCounts
+_IPTC, _UNDEFINED = 33723, 7  # a tag, and a type: any bytes
+_UNKNOWN_RESOLUTION: Directory = {
+    282: Value(5, struct.pack("<II", 1, 1)),
+    283: Value(5, struct.pack("<II", 1, 1)),
+    296: Value(3, struct.pack("<H", 1)),
+}
 _KIND = 254  # NewSubfileType: bit 0 of a reduced version of another picture in the file
 
 
@@ -111,11 +117,15 @@ class _Tags:
         return struct.unpack_from(self._order + form, self._data, at)
 
 
-def add_exif(file: BinaryIO, told: Exif) -> None:
-    """Add EXIF to a TIFF file that has none, open for reading and writing.
+def add_metadata(file: BinaryIO, exif: Exif | None, iptc: bytes | None, *, has_resolution: bool) -> None:
+    """Add EXIF and IPTC to a TIFF file that has none, open for reading and writing.
 
-    The entries that are there and those of EXIF become a new first directory at the end of the file.
+    The entries that are there and these become a new first directory at the end of the file. `has_resolution`: that
+    which the file tells is true; otherwise it becomes that of an unknown unit, as the format demands one.
     """
+    added = dict(exif.directory) if exif is not None else {}
+    if iptc is not None:
+        added[_IPTC] = Value(_UNDEFINED, iptc)
     file.seek(0)
     start = file.read(16)
     order, big = "<" if start[:2] == b"II" else ">", 43 in start[2:4]
@@ -132,7 +142,9 @@ def add_exif(file: BinaryIO, told: Exif) -> None:
     there = [file.read(size) for _ in range(length)]
     end = file.seek(0, io.SEEK_END)
     layout = Layout(order, end + end % 2, big=big)
-    entries = layout.entries(told.directory) | {struct.unpack_from(order + "H", entry)[0]: entry for entry in there}
+    entries = layout.entries(added) | {struct.unpack_from(order + "H", entry)[0]: entry for entry in there}
+    if not has_resolution:
+        entries |= layout.entries(_UNKNOWN_RESOLUTION)
     append(layout.content())
     last = bytes(struct.calcsize("=" + number))
     packed = b"".join(entry for _, entry in sorted(entries.items()))
