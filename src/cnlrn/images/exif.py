@@ -7,6 +7,7 @@ point elsewhere.
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Collection, Iterator
@@ -25,6 +26,7 @@ _INTEROPERABILITY = 40965  # the same in the directory EXIF
 _SHORT, _LONG, _RATIONAL, _LONG8 = 3, 4, 5, 16
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8, 129: 1}
 _TURNED_BYTES = {**_BYTES, 5: 4, 10: 4}  # widths of what has a byte order
+_NUMBERS = {3: "H", 4: "I", 5: "II", 11: "f", 12: "d"}  # as `struct` calls them
 _MOST = 2**24  # bytes of values, which may point at the same place again and again
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
@@ -332,11 +334,12 @@ def _number(value: Value | Directory | None) -> int | None:
 
 
 def _ratio(value: Value | Directory | None) -> float | None:
-    """The first fraction that a value holds, if it is more than 0."""
-    if not isinstance(value, Value) or value.kind != _RATIONAL:
+    """The first number that a value holds, if it is more than 0: a fraction, or what careless programs write."""
+    if not isinstance(value, Value) or value.kind not in _NUMBERS:
         return None
-    above, below = struct.unpack_from("<II", value.data)
-    return above / below if above and below else None
+    above, *below = struct.unpack_from("<" + _NUMBERS[value.kind], value.data)
+    number = float(above) / below[0] if below and below[0] else 0.0 if below else float(above)
+    return number if 0 < number < math.inf else None
 
 
 def _short(number: int) -> Value:

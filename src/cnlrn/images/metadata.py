@@ -24,7 +24,6 @@ from cnlrn.images import exif, iptc, xmp
 from cnlrn.images.codecs import jpeg_segments, png_texts
 from cnlrn.images.exif import Exif
 from cnlrn.images.vips import pyvips
-from cnlrn.images.xmp import Xmp
 
 if TYPE_CHECKING:
     from cnlrn.images.picture import LazyPicture
@@ -143,33 +142,14 @@ def for_file(picture: LazyPicture, kind: Kind) -> Told:
         block, tags = photo.block(jpeg_segments.LARGEST if kind == "jpeg" else None)
         if tags:
             notes.append(f"EXIF {_tag_names(tags)} is too large for JPEG and is left out")
-    packet = _xmp_of(picture, notes)
+    packet = _xmp_of(picture, kind, notes)
     if packet is None and block and kind == "webp":  # makes libvips write the kind of file that has room for EXIF
-        packet = xmp.empty()
-    packed = None
-    if packet is not None:
-        packed, names = packet.packet(jpeg_segments.LARGEST_XMP if kind == "jpeg" else None)
-        if names:
-            notes.append(f"XMP {', '.join(names)} is too large for JPEG and is left out")
-    records = iptc.made_true(picture.metadata.get(IPTC, b""))
-    if records is not None:
-        form = {"jpeg": iptc.for_jpeg, "tiff": iptc.for_tiff}.get(kind)
-        records = form(records) if form else None
-        if records is None or (kind == "jpeg" and len(records) > jpeg_segments.LARGEST):
-            records = None
-            notes.append(f"its IPTC data does not go into {_NAMES[kind]} and is left out")
-    texts = None
-    if kind == "png":
-        texts = png_texts.texts(bytes(8) + picture.metadata.get(_PNG_TEXTS, b""))
-    elif kind == "jpeg":
-        texts = jpeg_segments.comments(bytes(2) + picture.metadata.get(_JPEG_COMMENTS, b""))
-    if kind != "png" and _PNG_TEXTS in picture.metadata:
-        notes.append(f"its PNG texts do not go into {_NAMES[kind]} and are left out")
-    if kind != "jpeg" and _JPEG_COMMENTS in picture.metadata:
-        notes.append(f"its JPEG comments do not go into {_NAMES[kind]} and are left out")
+        packet, _ = xmp.empty().packet()
+    records = _iptc_of(picture, kind, notes)
+    texts = _texts_of(picture, kind, notes)
     density = None if picture.resolution == _NO_RESOLUTION else picture.resolution
     sentences = tuple(f"{picture.name}: {note}" for note in notes)
-    return Told(photo if block else None, block, packed, records, texts, density, sentences)
+    return Told(photo if block else None, block, packet, records, texts, density, sentences)
 
 
 def attach(image: Any, told: Told) -> None:
@@ -196,7 +176,7 @@ def _exif_of(picture: LazyPicture, kind: Kind, notes: list[str]) -> Exif:
     return photo
 
 
-def _xmp_of(picture: LazyPicture, notes: list[str]) -> Xmp | None:
+def _xmp_of(picture: LazyPicture, kind: Kind, notes: list[str]) -> bytes | None:
     """What XMP is going to say, None if nothing."""
     packet = None
     if XMP in picture.metadata:
@@ -208,7 +188,35 @@ def _xmp_of(picture: LazyPicture, notes: list[str]) -> Xmp | None:
     if picture.is_result:
         packet = packet or xmp.empty()
         packet.creator_tool = _mark(packet.creator_tool)
-    return packet
+    if packet is None:
+        return None
+    packed, names = packet.packet(jpeg_segments.LARGEST_XMP if kind == "jpeg" else None)
+    if names:
+        notes.append(f"XMP {', '.join(names)} is too large for JPEG and is left out")
+    return packed
+
+
+def _iptc_of(picture: LazyPicture, kind: Kind, notes: list[str]) -> bytes | None:
+    """What IPTC is going to say in the form of the format, None if nothing."""
+    records = iptc.made_true(picture.metadata.get(IPTC, b""))
+    if records is None:
+        return None
+    form = {"jpeg": iptc.for_jpeg, "tiff": iptc.for_tiff}.get(kind)
+    records = form(records) if form else None
+    if records is None or (kind == "jpeg" and len(records) > jpeg_segments.LARGEST):
+        notes.append(f"its IPTC data does not go into {_NAMES[kind]} and is left out")
+        return None
+    return records
+
+
+def _texts_of(picture: LazyPicture, kind: Kind, notes: list[str]) -> bytes | None:
+    """The texts of PNG into PNG, the comments of JPEG into JPEG."""
+    for key, own, name in ((_PNG_TEXTS, "png", "PNG texts"), (_JPEG_COMMENTS, "jpeg", "JPEG comments")):
+        if key in picture.metadata and kind != own:
+            notes.append(f"its {name} do not go into {_NAMES[kind]} and are left out")
+    if kind == "png":
+        return png_texts.texts(bytes(8) + picture.metadata.get(_PNG_TEXTS, b""))
+    return jpeg_segments.comments(bytes(2) + picture.metadata.get(_JPEG_COMMENTS, b"")) if kind == "jpeg" else None
 
 
 def _is_mark(tool: str | None) -> bool:
@@ -244,7 +252,8 @@ def plausible(across: float, down: float) -> tuple[float, float]:
 def resolution(image: Any, content: bytes | mmap.mmap, found: Mapping[str, bytes]) -> tuple[float, float]:
     """The resolution of an image of these blocks: libvips looks into the EXIF of some formats, and makes one up."""
     known = plausible(image.xres, image.yres)
-    if _loader(image) == "jpeg" and not jpeg_segments.has_density(content):
+    has_density = {"jpeg": jpeg_segments.has_density, "png": png_texts.has_density}.get(_loader(image))
+    if has_density is not None and not has_density(content):
         known = _NO_RESOLUTION
     told = exif.read(found.get(EXIF, b"")) if known == _NO_RESOLUTION else None
     return plausible(*told.resolution) if told and told.resolution else known

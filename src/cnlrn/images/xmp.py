@@ -133,7 +133,13 @@ class Xmp:
             _remove(found)
             left_out.append(str(found.nodeName))
             excess -= size
-        return self._packed(), left_out
+        packed = self._packed()
+        if len(packed) > most:  # by what are no properties
+            rest = empty()
+            if self.creator_tool is not None:
+                rest.creator_tool = self.creator_tool[:1000]
+            return rest.packet()[0], ["data"]
+        return packed, left_out
 
     def _packed(self) -> bytes:
         return b"".join(_packed(node) for node in self._document.childNodes)
@@ -198,7 +204,7 @@ def read(block: bytes) -> Xmp | None:
         text = _decoded(block)
         if "<!DOCTYPE" in text or text.count("<") + text.count("=") > _MOST_PARTS:
             return None
-        document = minidom.parseString(text.encode())
+        document = minidom.parseString(text)
         return Xmp(document) if _depth(document) <= _DEEPEST else None
     except (ExpatError, ValueError, IndexError):
         return None

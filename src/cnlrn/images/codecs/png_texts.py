@@ -80,6 +80,11 @@ def _inflated(data: bytes) -> bytes:
     return zlib.decompressobj().decompress(data, _MOST)
 
 
+def has_density(data: bytes | mmap.mmap) -> bool:
+    """Whether a PNG file tells its resolution without EXIF."""
+    return any(kind == b"pHYs" and data[stop - 1 : stop] == b"\1" for kind, _, stop in _chunks(data))
+
+
 def chunks_of(exif: bytes | None, xmp: bytes | None, texts: bytes | None) -> bytes:
     """What goes into a PNG file after its first `HEAD` bytes: a block of EXIF, a packet of XMP and chunks of text."""
     found = _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")) if exif else b""
@@ -105,7 +110,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _chunks(data: bytes | mmap.mmap) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, begin and end of the chunks of text and EXIF that are undamaged."""
+    """Kind, begin and end of the chunks of text, EXIF and resolution that are undamaged."""
     at = 8
     for _ in range(_MOST_CHUNKS):
         if at + 12 > len(data):
@@ -114,7 +119,7 @@ def _chunks(data: bytes | mmap.mmap) -> Iterator[tuple[bytes, int, int]]:
         start, stop = at + 8, at + 8 + size
         if stop + 4 > len(data) or kind == b"IEND":
             return
-        if kind in (*_TEXTS, b"eXIf") and size <= _MOST:
+        if kind in (*_TEXTS, b"eXIf", b"pHYs") and size <= _MOST:
             (told,) = struct.unpack_from(">I", data, stop)
             if told == zlib.crc32(data[start:stop], zlib.crc32(kind)):
                 yield kind, start, stop
