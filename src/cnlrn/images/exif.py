@@ -23,7 +23,8 @@ EXIF, GPS = 34665, 34853
 """Tags of the first directory that hold directories of their own."""
 
 _INTEROPERABILITY = 40965  # the same in the directory EXIF
-_SHORT, _LONG, _RATIONAL, _LONG8 = 3, 4, 5, 16
+_PRIVATE = 32768  # tags from here on are other programs' own
+_ASCII, _SHORT, _LONG, _RATIONAL, _LONG8 = 2, 3, 4, 5, 16
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8, 129: 1}
 _TURNED_BYTES = {**_BYTES, 5: 4, 10: 4}  # widths of what has a byte order
 _NUMBERS = {3: "H", 4: "I", 5: "II", 11: "f", 12: "d"}  # as `struct` calls them
@@ -46,9 +47,10 @@ _OF_THE_FILE = frozenset(
         59932,  # padding
     )
 )
-_DESCRIPTIVE = frozenset(
+_TEXTS = frozenset((269, 270, 271, 272, 285, 305, 306, 315, 316, 33432))
+_DESCRIPTIVE = _TEXTS | frozenset(
     (
-        *(269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 33434, 33437, EXIF, 34850, GPS, 34855),
+        *(18246, 18249, 33434, 33437, EXIF, 34850, GPS, 34855),
         *(36867, 36868, 36880, 36881, 36882, 37377, 37378, 37379, 37380, 37381, 37382, 37383, 37384, 37385, 37386),
         *range(40091, 40096),
     )
@@ -97,6 +99,15 @@ class Exif:
         for tag, per_millimetre in zip((_X_RESOLUTION, _Y_RESOLUTION), told, strict=True):
             self.directory[tag] = _rational(per_millimetre * 25.4)
         self.directory[_RESOLUTION_UNIT] = _short(2)
+
+    def for_tiff(self) -> Directory:
+        """What may stand in the first directory of a TIFF file, whose readers know many tags, and their types."""
+        return {
+            tag: value
+            for tag, value in self.directory.items()
+            if (tag in _DESCRIPTIVE or tag >= _PRIVATE)
+            and (tag not in _TEXTS or (isinstance(value, Value) and value.kind == _ASCII))
+        }
 
     def make_true(self, width: int, height: int, *, srgb: bool) -> None:
         """Leave nothing that is false of upright pixels of this size; `srgb`: their colour space is sRGB."""

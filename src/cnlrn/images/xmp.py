@@ -27,7 +27,7 @@ _EMPTY = (
 )
 
 _MOST = 2**24  # bytes of a packet
-_MOST_PARTS = 200_000  # tags and attributes: parsed ones take a thousand times as much memory
+_MOST_PARTS = 60_000  # tags and attributes: parsed ones take a thousand times as much memory, and time
 _DEEPEST = 100  # elements within each other: they are written by recursion
 _OF_OTHER_PARTS = (
     "http://ns.adobe.com/hdr-gain-map/",

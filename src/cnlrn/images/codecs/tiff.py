@@ -123,7 +123,7 @@ def add_metadata(file: BinaryIO, exif: Exif | None, iptc: bytes | None, *, has_r
     The entries that are there and these become a new first directory at the end of the file. `has_resolution`: that
     which the file tells is true; otherwise it becomes that of an unknown unit, as the format demands one.
     """
-    added = dict(exif.directory) if exif is not None else {}
+    added = exif.for_tiff() if exif is not None else {}
     if iptc is not None:
         added[_IPTC] = Value(_UNDEFINED, iptc)
     file.seek(0)
