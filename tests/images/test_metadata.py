@@ -255,6 +255,17 @@ def mutated(block: bytes, rng: random.Random) -> bytes:
     return bytes(changed[: rng.randrange(len(changed))] if rng.random() < 0.2 else changed)
 
 
+@pytest.mark.parametrize("tag", [254, 262, 271, 297, 322, 338, 530, 531, 32997, 32998, 33550, 34675, 42113])
+def test_tags_that_readers_of_tiff_take_for_its_structure_do_not_get_into_it(tag: int) -> None:
+    pixels = np.full((8, 8, 3), 90, np.uint8)
+    told = exif.Exif({tag: exif.Value(3, struct.pack("<5H", *range(7, 12))), 0x13B: exif.Value(2, b"Zoe\0")})
+    written = encode(Picture(pixels, metadata={"exif-data": told.block()[0]}), ".tif")
+    np.testing.assert_array_equal(read(written).pixels, pixels)
+    with Image.open(io.BytesIO(written)) as image:
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+        assert image.getexif()[0x13B] == "Zoe"
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_exif_that_cannot_be_read_is_left_out_with_a_word_of_it(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "photo.jpg"

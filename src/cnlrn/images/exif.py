@@ -23,9 +23,9 @@ EXIF, GPS = 34665, 34853
 """Tags of the first directory that hold directories of their own."""
 
 _INTEROPERABILITY = 40965  # the same in the directory EXIF
-_PRIVATE = 32768  # tags from here on are other programs' own
 _ASCII, _SHORT, _LONG, _RATIONAL, _LONG8 = 2, 3, 4, 5, 16
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8, 129: 1}
+_OF_OFFSETS = (13, 16, 17, 18)  # types that no value of EXIF has
 _TURNED_BYTES = {**_BYTES, 5: 4, 10: 4}  # widths of what has a byte order
 _NUMBERS = {3: "H", 4: "I", 5: "II", 11: "f", 12: "d"}  # as `struct` calls them
 _MOST = 2**24  # bytes of values, which may point at the same place again and again
@@ -101,12 +101,11 @@ class Exif:
         self.directory[_RESOLUTION_UNIT] = _short(2)
 
     def for_tiff(self) -> Directory:
-        """What may stand in the first directory of a TIFF file, whose readers know many tags, and their types."""
+        """What may stand in the first directory of a TIFF file, whose readers fail at odd values of tags they know."""
         return {
             tag: value
             for tag, value in self.directory.items()
-            if (tag in _DESCRIPTIVE or tag >= _PRIVATE)
-            and (tag not in _TEXTS or (isinstance(value, Value) and value.kind == _ASCII))
+            if tag in _DESCRIPTIVE and (tag not in _TEXTS or (isinstance(value, Value) and value.kind == _ASCII))
         }
 
     def make_true(self, width: int, height: int, *, srgb: bool) -> None:
@@ -247,7 +246,8 @@ class _Reader:
         """The value of an entry; None if it cannot be had."""
         number = "Q" if self._big else "I"
         (count,) = struct.unpack_from(self.order + number, self._data, entry + 4)
-        size = count * _BYTES.get(kind, 0)
+        known = kind not in _OF_OFFSETS or tag in (EXIF, GPS, _INTEROPERABILITY)
+        size = count * _BYTES.get(kind, 0) if known else 0
         at = entry + (12 if self._big else 8)
         if size > (8 if self._big else 4):
             (at,) = struct.unpack_from(self.order + number, self._data, at)
