@@ -499,6 +499,8 @@ def test_the_texts_of_a_png_are_kept_in_png_but_for_false_ones() -> None:
 def test_the_comment_of_a_jpeg_is_kept_in_jpeg() -> None:
     with Image.open(io.BytesIO(result(saved("JPEG", comment=b"a comment"), ".jpg"))) as image:
         assert image.info["comment"] == b"a comment"
+    of_encoder = result(saved("JPEG", comment=b"CREATOR: gd-jpeg v1.0 (using IJG JPEG v62), quality = 85\n"), ".jpg")
+    assert b"gd-jpeg" not in of_encoder
 
 
 # -- resolution

@@ -6,6 +6,7 @@ Sources: ITU-T T.81 (segments), JFIF 1.02, Exif 3.0 and ISO 16684-3 (XMP).
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from collections.abc import Iterator
 
@@ -19,14 +20,18 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 LARGEST_XMP = LARGEST - len(_XMP)
 
 _COMMENT, _JFIF, _APP1, _APP13 = 0xFE, 0xE0, 0xE1, 0xED
+_OF_ENCODER = re.compile(rb"gd-jpeg|Lavc\d|JPEGmini|(?i:quality) ?= ?\d")
 _MOST_COMMENTS = 2**20  # bytes
 
 
 def comments(data: bytes | mmap.mmap) -> bytes:
-    """The comments of a JPEG file before its samples, as segments, one after the other; at most 1 MB."""
+    """The comments of a JPEG file before its samples, as segments, one after the other; at most 1 MB.
+
+    Those in which an encoder tells its name and quality are left out: another one writes the result.
+    """
     found, room = [], _MOST_COMMENTS
     for kind, start, stop in _segments(data):
-        if kind == _COMMENT and stop - start <= room:
+        if kind == _COMMENT and stop - start <= room and not _OF_ENCODER.search(data[start:stop]):
             found.append(_segment(_COMMENT, data[start:stop]))
             room -= stop - start
     return b"".join(found)
