@@ -13,8 +13,10 @@ from cnlrn.images import (
     encode,
     format_of,
     from_cmyk,
+    left_out,
     open_picture,
     read,
+    result_format,
     write,
 )
 
@@ -31,7 +33,9 @@ __all__ = [
     "encode",
     "format_of",
     "from_cmyk",
+    "left_out",
     "open_picture",
     "read",
+    "result_format",
     "write",
 ]

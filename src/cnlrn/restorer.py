@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, TypeVar, Unpack, overload
@@ -251,8 +251,10 @@ class Restorer:
             image = spool.image()
             if (width, height) != (exit_width, exit_height):
                 image = _resized(image, width, height)
-            extras = picture.extras() | ({"metadata": {}} if strip else {})
-            yield LazyPicture(image, picture.has_alpha, picture.name, **extras)
+            extras = picture.extras() | ({"metadata": {}} if strip else {}) | {"is_result": True}
+            result = LazyPicture(image, picture.has_alpha, picture.name, **extras)
+            left_out = pictures.left_out(result, target.suffix if target else ".png")
+            yield replace(result, notes=result.notes + left_out)
 
     def _exit(self, factor: float) -> int:
         """The smallest exit that enlarges at least `factor` times, or else the largest."""

@@ -7,7 +7,7 @@ from PIL import Image
 from cnlrn import pictures
 from cnlrn.images.codecs import avif
 
-XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
 
 
 @pytest.fixture(autouse=True)

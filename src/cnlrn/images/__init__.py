@@ -10,7 +10,7 @@ from cnlrn.images.colour import from_cmyk
 from cnlrn.images.picture import MAX_PIXELS, LazyPicture, Picture, Pixels, as_array, as_vips
 from cnlrn.images.reading import open_picture, read
 from cnlrn.images.spool import Spool
-from cnlrn.images.writing import SUFFIXES, check_target, encode, format_of, write
+from cnlrn.images.writing import SUFFIXES, check_target, encode, format_of, left_out, result_format, write
 
 __all__ = [
     "MAX_PIXELS",
@@ -25,7 +25,9 @@ __all__ = [
     "encode",
     "format_of",
     "from_cmyk",
+    "left_out",
     "open_picture",
     "read",
+    "result_format",
     "write",
 ]

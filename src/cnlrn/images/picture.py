@@ -29,13 +29,18 @@ _IN_MEMORY = 64 * 2**20  # bytes of rows that are not worth a temporary file
 class _Extras:
     """What a file says besides its pixels.
 
-    `icc`: the ICC profile, or None (sRGB). `metadata`: raw EXIF, XMP and IPTC blocks under libvips' names.
-    `resolution`: pixels per millimetre, horizontal and vertical.
+    `icc`: the ICC profile, or None (sRGB). `metadata`: raw EXIF, XMP and IPTC blocks under libvips' names, and texts.
+    `resolution`: pixels per millimetre, horizontal and vertical. `notes`: sentences on what of the file is not in the
+    picture. `format`: the extension of the file's own format, such as ".jpg", None if there was no file. `is_result`:
+    whether this package restored it, and so whether its file will be marked as a result.
     """
 
     icc: bytes | None = None
     metadata: dict[str, bytes] = field(default_factory=dict)
     resolution: tuple[float, float] = (1.0, 1.0)
+    notes: tuple[str, ...] = ()
+    format: str | None = None
+    is_result: bool = False
 
     def extras(self) -> dict[str, Any]:
         """These fields by name, to be handed on to another picture."""

@@ -10,7 +10,6 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +86,7 @@ def _opened(
         check_size(image.width, image.height, max_pixels, name)
         if _is_animation(loader, content) or (image.get_typeof("n-pages") and image.get("n-pages") > 1):
             raise CnlrnError(f"{name} holds several pictures or frames; give a file of one")
-        picture = _picture(image.autorot(), name)
-    told = tiff.exif(content) if loader == "tiffload" else None
-    return picture if told is None else replace(picture, metadata=picture.metadata | {"exif-data": told})
+        return _picture(image, content, name)
 
 
 def _loader(data: bytes | mmap.mmap, name: str) -> str:
@@ -134,14 +131,19 @@ def _is_animation(loader: str, data: bytes | mmap.mmap) -> bool:
     return loader == "heifload" and data[4:12] == b"ftypavis"
 
 
-def _picture(image: Any, name: str) -> LazyPicture:
-    """The picture in an image that libvips has read and turned upright."""
-    image = colour.to_rgb_or_gray(image, name)
+def _picture(image: Any, content: bytes | mmap.mmap, name: str) -> LazyPicture:
+    """The picture in an image that libvips has read of a file."""
+    blocks = metadata.blocks(image, content)
+    resolution = metadata.resolution(image, content, blocks)
+    image = metadata.oriented(image, blocks)
+    turned = metadata.is_turned(image)
+    image = colour.to_rgb_or_gray(image.autorot(), name)
     return LazyPicture(
         image,
         bool(image.hasalpha()),
         name,
         icc=colour.profile(image),
-        metadata=metadata.blocks(image),
-        resolution=metadata.plausible(image.xres, image.yres),
+        resolution=resolution,
+        format=metadata.own_format(image),
+        **metadata.extras(blocks, image.width, image.height, turned=turned, name=name),
     )

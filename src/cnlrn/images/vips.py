@@ -6,6 +6,7 @@ Nothing here knows a file format. The other modules of this room take `pyvips` f
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,8 @@ from cnlrn.errors import CnlrnError
 
 os.environ.setdefault("VIPS_WARNING", "0")  # libvips shall print no warnings
 import pyvips
+
+_BELOW_ERRORS = 0b11111000  # GLib's levels: what ends no program
 
 __all__ = ["because", "damage", "pyvips"]
 
@@ -26,6 +29,8 @@ def _text(message: Any) -> str:
 
 
 pyvips._remove_log_handler()  # Python called back from C swallows the exception of a signal that comes then
+_NOTHING = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value  # a function in C without effects
+pyvips.glib_lib.g_log_set_handler(b"VIPS", _BELOW_ERRORS, pyvips.ffi.cast("GLogFunc", _NOTHING), pyvips.ffi.NULL)
 pyvips.error._to_string = _text  # or libvips would keep the message, and every later call would fail at it
 
 

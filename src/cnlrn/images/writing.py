@@ -10,12 +10,12 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from cnlrn.errors import CnlrnError
 from cnlrn.files import check_place, replacing
 from cnlrn.images import colour, metadata
-from cnlrn.images.codecs import avif, tiff
+from cnlrn.images.codecs import avif, jpeg_segments, png_texts, tiff, webp_exif
 from cnlrn.images.picture import LazyPicture, Picture, bytes_of
 from cnlrn.images.vips import because, pyvips
 
@@ -24,6 +24,7 @@ from cnlrn.images.vips import because, pyvips
 class Format:
     """What a file format can hold, and how libvips is asked to write it."""
 
+    kind: metadata.Kind
     saver: str
     samples: tuple[str, ...]  # libvips' sample formats, the richest last
     largest_side: int
@@ -51,34 +52,54 @@ class Format:
 
 
 _LARGEST_SIDE = 100_000_000  # libvips' own limit
-_JPEG = Format("jpegsave", ("uchar",), 65500, {"Q": 95}, alpha=False)
+_KEEP = "icc:xmp"
+"""The rest is inserted: libvips cuts EXIF and IPTC, fails at EXIF that it does not understand, drops large XMP in JPEG,
+and writes it as another kind of text in PNG."""
+_PNG = Format(
+    "png",
+    "pngsave",
+    ("uchar", "ushort"),
+    _LARGEST_SIDE,
+    {"compression": 3, "filter": "paeth", "keep": "icc"},
+)
+_JPEG = Format(
+    "jpeg",
+    "jpegsave",
+    ("uchar",),
+    65500,
+    {"Q": 95, "subsample_mode": "off", "keep": "icc"},
+    alpha=False,
+)
 _TIFF = Format(
+    "tiff",
     "tiffsave",
     ("uchar", "ushort", "float"),
     _LARGEST_SIDE,
-    {"compression": "deflate"},
+    {"compression": "deflate", "keep": _KEEP},
     large=2**32 - 2**24,  # classic offsets have 32 bits, and compression may not gain anything
     large_options={"bigtiff": True},
 )
 _WEBP = Format(
+    "webp",
     "webpsave",
     ("uchar",),
     16383,
-    {"Q": 95, "smart_subsample": True},
+    {"Q": 95, "smart_subsample": True, "keep": _KEEP},
     large=2**26,  # or libwebp takes 20 bytes a pixel instead of 6
     large_options={"smart_subsample": False, "effort": 2},
     gray_profiles=False,
 )
 _AVIF = Format(
+    "avif",
     "heifsave",
     ("uchar", "ushort"),
     16384,
-    {"Q": 90, "compression": "av1", "effort": 2},
+    {"Q": 90, "compression": "av1", "effort": 2, "keep": _KEEP},
     large=2**25,  # or its encoder takes 35 bytes a pixel
     gray_profiles=False,
 )
 _FORMATS = {
-    ".png": Format("pngsave", ("uchar", "ushort"), _LARGEST_SIDE, {"compression": 3, "filter": "paeth"}),
+    ".png": _PNG,
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".webp": _WEBP,
@@ -95,23 +116,22 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
 
     PNG keeps 8 or 16 bits a sample, TIFF also floating point, AVIF up to 12 bits, JPEG and WebP 8; what a format cannot
     hold is rounded to the nearest it can, and JPEG, which has no alpha, gets a white ground. The ICC profile, metadata
-    and resolution go along. The file appears whole or not at all: it is written beside its place and then renamed.
+    and resolution go along, but for what `left_out` tells. The file appears whole or not at all: it is written beside
+    its place and then renamed.
 
     Raises:
         CnlrnError: unknown extension, no such folder, no permission, disk full, or a picture too large for the format.
     """
     path = Path(path)
     file_format = check_target(path)
-    image = _to_vips(picture, file_format)
+    picture = _lazy(picture)
+    told = metadata.for_file(picture, file_format.kind)
+    image = _to_vips(picture, file_format, told)
     try:
         with replacing(path) as temporary:
             try:
-                if file_format is _AVIF and file_format.is_large(image):
-                    with temporary.open("wb") as file:
-                        file.writelines(_avif_of_tiles(image))
-                else:
-                    save = getattr(image, file_format.saver)
-                    save(os.fsencode(temporary), keep="all", **file_format.options_for(image))
+                with temporary.open("w+b") as file:
+                    _save(image, file_format, told, file)
             except pyvips.Error as error:
                 error.__traceback__ = None  # its frames would keep the file open, and so on a full disk
                 with temporary.open("ab") as file:  # libvips does not tell of a full disk, this does
@@ -119,9 +139,6 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
                     file.flush()
                     os.fsync(file.fileno())
                 raise CnlrnError(f"cannot write {path}{because(error)}") from error
-            if file_format is _TIFF and "exif-data" in picture.metadata:
-                with temporary.open("rb+") as file:
-                    tiff.add_exif(file, picture.metadata["exif-data"], image.width, image.height)
     except OSError as error:
         raise CnlrnError(f"cannot write {path} ({error.strerror})") from error
 
@@ -133,24 +150,71 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
         CnlrnError: unknown extension, or a picture too large for the format.
     """
     file_format = format_of(suffix)
-    image = _to_vips(picture, file_format)
-    saver = getattr(image, f"{file_format.saver}_buffer")
-    try:
-        if file_format is _AVIF and file_format.is_large(image):
-            return b"".join(_avif_of_tiles(image))
-        data: bytes = saver(keep="all", **file_format.options_for(image))
-    except pyvips.Error as error:
-        raise CnlrnError(f"the result cannot be encoded{because(error)}") from error
-    if file_format is _TIFF and "exif-data" in picture.metadata:
-        with io.BytesIO(data) as file:
-            tiff.add_exif(file, picture.metadata["exif-data"], image.width, image.height)
-            return file.getvalue()
-    return data
+    picture = _lazy(picture)
+    told = metadata.for_file(picture, file_format.kind)
+    image = _to_vips(picture, file_format, told)
+    with io.BytesIO() as file:
+        try:
+            _save(image, file_format, told, file)
+        except pyvips.Error as error:
+            raise CnlrnError(f"the result cannot be encoded{because(error)}") from error
+        return file.getvalue()
 
 
-def _avif_of_tiles(image: Any) -> list[bytes]:
-    """The bytes of an AVIF file of `image`, in pieces, with no more than a tile in the encoder at a time."""
-    return avif.grid(image, lambda tile: bytes(tile.heifsave_buffer(keep="all", **_AVIF.options)))
+def left_out(picture: Picture | LazyPicture, suffix: str) -> tuple[str, ...]:
+    """Sentences on what of the metadata a file of this extension will not hold."""
+    return metadata.for_file(_lazy(picture), format_of(suffix).kind).notes
+
+
+def result_format(of: str | None) -> str:
+    """The extension of the result of a picture of the format `of` (an extension): the same if written, else ".png"."""
+    return of if of in _FORMATS else ".png"
+
+
+def _save(image: Any, file_format: Format, told: metadata.Told, file: BinaryIO) -> None:
+    """Write an image to an empty file, which is open for reading as well, with the metadata that libvips would not."""
+    if file_format is _JPEG:
+        segments = jpeg_segments.segments(told.resolution, told.exif_block, told.xmp, told.iptc, told.texts)
+        _save_with(segments, jpeg_segments.HEAD, image, file_format, file)
+    elif file_format is _PNG:
+        chunks = png_texts.chunks_of(told.exif_block, told.xmp, told.texts)
+        _save_with(chunks, png_texts.HEAD, image, file_format, file)
+        if told.resolution is None:
+            png_texts.remove_density(file)
+    elif file_format is _AVIF:
+        file.writelines(_avif(image, told.exif_block))
+    else:
+        _save_with(b"", 0, image, file_format, file)
+        if file_format is _TIFF:
+            tiff.add_metadata(file, told.exif, told.iptc, has_resolution=told.resolution is not None)
+        elif told.exif_block is not None:
+            webp_exif.add(file, told.exif_block)
+
+
+def _save_with(added: bytes, place: int, image: Any, file_format: Format, file: BinaryIO) -> None:
+    """Write an image by libvips, and `added` after its first `place` bytes."""
+    file.seek(len(added))
+    options = file_format.options_for(image)
+    if isinstance(file, io.BytesIO):
+        file.write(getattr(image, f"{file_format.saver}_buffer")(**options))
+    else:
+        target = pyvips.Target.new_to_descriptor(file.fileno())
+        getattr(image, f"{file_format.saver}_target")(target, **options)
+    file.seek(len(added))
+    start = file.read(place)
+    file.seek(0)
+    file.write(start + added)
+
+
+def _avif(image: Any, exif: bytes | None) -> list[bytes]:
+    """The bytes of an AVIF file, in pieces; of a large image no more than a tile is in the encoder at a time."""
+
+    def encoded(part: Any) -> bytes:
+        return bytes(part.heifsave_buffer(**_AVIF.options))
+
+    if _AVIF.is_large(image):
+        return avif.grid(image, encoded, exif)
+    return avif.with_exif(encoded(image), exif) if exif else [encoded(image)]
 
 
 def check_target(path: Path) -> Format:
@@ -171,10 +235,12 @@ def format_of(suffix: str, context: str = "") -> Format:
     return file_format
 
 
-def _to_vips(picture: Picture | LazyPicture, file_format: Format) -> Any:
-    """The libvips image that is handed to the saver: samples, channels, profile and metadata that the format holds."""
-    if isinstance(picture, Picture):
-        picture = picture.lazy()
+def _lazy(picture: Picture | LazyPicture) -> LazyPicture:
+    return picture.lazy() if isinstance(picture, Picture) else picture
+
+
+def _to_vips(picture: LazyPicture, file_format: Format, told: metadata.Told) -> Any:
+    """The libvips image that is handed to the saver: samples, channels, profile and metadata that it is to write."""
     image = picture.image
     file_format.check_size(image.width, image.height)
     gray = image.bands - picture.has_alpha == 1
@@ -189,5 +255,5 @@ def _to_vips(picture: Picture | LazyPicture, file_format: Format) -> Any:
         colour.set_profile(image, picture.icc)
         if gray and not file_format.gray_profiles:
             image = image.icc_transform("srgb", embedded=True, depth=16 if image.format == "ushort" else 8)
-    metadata.attach(image, picture.metadata, jpeg=file_format is _JPEG)
+    metadata.attach(image, told)
     return image

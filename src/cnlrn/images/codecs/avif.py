@@ -37,11 +37,11 @@ class _Item:
     references: list[tuple[bytes, list[int]]] = field(default_factory=list)
 
 
-def grid(image: Any, encode: Callable[[Any], bytes]) -> list[bytes]:
+def grid(image: Any, encode: Callable[[Any], bytes], exif: bytes | None = None) -> list[bytes]:
     """The bytes of an AVIF file of `image`, a libvips image that may be readable from top to bottom only, in pieces.
 
     `encode` makes an AVIF file of one still picture, with or without alpha, of any libvips image like it. Metadata and
-    profile are those of the first tile's file. No more than a row of tiles is held uncompressed.
+    profile are those of the first tile's file, and a block of EXIF. No more than a row of tiles is held uncompressed.
     """
     side = _side(image.width, image.height)
     colours: list[_Item] = []
@@ -59,7 +59,25 @@ def grid(image: Any, encode: Callable[[Any], bytes]) -> list[bytes]:
         ordered.append(_grid_of(alphas, side, image, len(ordered) + 2, of=whole))
         ordered += alphas
     ordered += [_Item(item.kind, item.content, item.details, references=[(b"cdsc", [whole])]) for item in added]
+    if exif:
+        ordered.append(_exif(exif, whole))
     return _file(ordered)
+
+
+def with_exif(data: bytes, exif: bytes) -> list[bytes]:
+    """The bytes of an AVIF file, written by libheif, with a block of EXIF, in pieces."""
+    items, primary = _items(data)
+    ordered = [items.pop(primary)]
+    numbers = {number: place for place, number in enumerate((primary, *items), 1)}
+    ordered += items.values()
+    for item in ordered:
+        item.references = [(kind, [numbers[number] for number in to]) for kind, to in item.references]
+    return _file([*ordered, _exif(exif, 1)])
+
+
+def _exif(block: bytes, of: int) -> _Item:
+    """The item of a block of EXIF, which begins with "Exif" and two zeros; `of`: the number of the picture."""
+    return _Item("Exif", struct.pack(">I", 6) + block, references=[(b"cdsc", [of])])
 
 
 def _side(width: int, height: int) -> int:

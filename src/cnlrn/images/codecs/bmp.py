@@ -31,4 +31,4 @@ def open_bmp(content: bytes | mmap.mmap, name: str, max_pixels: int) -> LazyPict
         raise
     except Exception as error:  # Pillow lets through whatever its parsers stumble over
         raise CnlrnError(f"{name} is damaged or cut short{because(error)}") from error
-    return LazyPicture(as_vips(samples), mode == "RGBA", name, resolution=plausible(across, down))
+    return LazyPicture(as_vips(samples), mode == "RGBA", name, resolution=plausible(across, down), format=".bmp")

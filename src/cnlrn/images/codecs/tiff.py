@@ -5,25 +5,25 @@ Sources: TIFF 6.0 (Adobe, 1992), and BigTIFF, which has 64-bit offsets. Nothing 
 
 from __future__ import annotations
 
-import contextlib
 import io
 import mmap
 import struct
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from PIL.Image import Exif
+from cnlrn.images.exif import Directory, Exif, Layout, Value
 
 _FORMS = {3: "H", 4: "I", 16: "Q"}  # types of numbers, as `struct` writes them
 _PIECES = ((273, 324), (279, 325))  # StripOffsets or TileOffsets, StripByteCounts or TileByteCounts
+_IPTC, _UNDEFINED = 33723, 7  # a tag, and a type: any bytes
+_UNKNOWN_RESOLUTION: Directory = {
+    282: Value(5, struct.pack("<II", 1, 1)),
+    283: Value(5, struct.pack("<II", 1, 1)),
+    296: Value(3, struct.pack("<H", 1)),
+}
 _KIND = 254  # NewSubfileType: bit 0 of a reduced version of another picture in the file
-_EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965  # directories of their own, by their tags
-_SIZE = (40962, 40963)  # PixelXDimension, PixelYDimension
-_DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)  # of the first directory: what, by what, when, by whom
 
 
 def header(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> bytes:
@@ -117,81 +117,37 @@ class _Tags:
         return struct.unpack_from(self._order + form, self._data, at)
 
 
-def exif(data: bytes | mmap.mmap) -> bytes | None:
-    """What a TIFF file tells about the photo, as an EXIF block; None if it tells nothing, or nothing readable."""
-    from PIL.TiffImagePlugin import TiffImageFile
+def add_metadata(file: BinaryIO, exif: Exif | None, iptc: bytes | None, *, has_resolution: bool) -> None:
+    """Add EXIF and IPTC to a TIFF file that has none, open for reading and writing.
 
-    file: Any = data if isinstance(data, mmap.mmap) else io.BytesIO(data)
-    with _tolerant():
-        with TiffImageFile(file) as picture:
-            told = _told(picture.getexif())
-        return told.tobytes() if told else None
-    return None
-
-
-def add_exif(file: BinaryIO, block: bytes, width: int, height: int) -> None:
-    """Add what an EXIF block tells about the photo to a TIFF file, open for reading and writing, that says none of it.
-
-    If it tells a size, that becomes `width` x `height`.
-
-    The entries that are there and those of EXIF become a new first directory at the end of the file. What cannot be
-    read of the block is left out.
+    The entries that are there and these become a new first directory at the end of the file. `has_resolution`: that
+    which the file tells is true; otherwise it becomes that of an unknown unit, as the format demands one.
     """
-    from PIL.Image import Exif
-
-    given, told = Exif(), Exif()
-    with _tolerant():
-        given.load(block)
-        told = _told(given)
-    if not told:
-        return
-    for tag, length in zip(_SIZE, (width, height), strict=True):
-        if tag in told.get(_EXIF, {}):
-            told[_EXIF][tag] = length
+    added = exif.for_tiff() if exif is not None else {}
+    if iptc is not None:
+        added[_IPTC] = Value(_UNDEFINED, iptc)
     file.seek(0)
     start = file.read(16)
     order, big = "<" if start[:2] == b"II" else ">", 43 in start[2:4]
-    told.endian, told.bigtiff = order, big
     number, count, size = ("Q", "Q", 20) if big else ("I", "H", 12)
-
-    def entries(at: int) -> dict[int, bytes]:
-        file.seek(at)
-        (length,) = struct.unpack(order + count, file.read(struct.calcsize("=" + count)))
-        read = [file.read(size) for _ in range(length)]
-        return {struct.unpack_from(order + "H", entry)[0]: entry for entry in read}
 
     def append(content: bytes) -> int:
         end = file.seek(0, io.SEEK_END)
         file.write(bytes(end % 2) + content)
         return end + end % 2
 
-    end = file.seek(0, io.SEEK_END)
-    block = told.tobytes(end + end % 2)
-    added = append(block[6 + (16 if big else 8) :])  # after "Exif" and the head of a file
     (first,) = struct.unpack_from(order + number, start, 8 if big else 4)
-    directory = dict(sorted((entries(added) | entries(first)).items()))
+    file.seek(first)
+    (length,) = struct.unpack(order + count, file.read(struct.calcsize("=" + count)))
+    there = [file.read(size) for _ in range(length)]
+    end = file.seek(0, io.SEEK_END)
+    layout = Layout(order, end + end % 2, big=big)
+    entries = layout.entries(added) | {struct.unpack_from(order + "H", entry)[0]: entry for entry in there}
+    if not has_resolution:
+        entries |= layout.entries(_UNKNOWN_RESOLUTION)
+    append(layout.content())
     last = bytes(struct.calcsize("=" + number))
-    at = append(struct.pack(order + count, len(directory)) + b"".join(directory.values()) + last)
+    packed = b"".join(entry for _, entry in sorted(entries.items()))
+    at = append(struct.pack(order + count, len(entries)) + packed + last)
     file.seek(8 if big else 4)
     file.write(struct.pack(order + number, at))
-
-
-@contextlib.contextmanager
-def _tolerant() -> Iterator[None]:
-    """Leave out what Pillow cannot read: its parsers let through whatever they stumble over, and warn of the rest."""
-    with contextlib.suppress(Exception), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _told(given: Exif) -> Exif:
-    """The part of EXIF that tells about the photo, not about the file."""
-    from PIL.Image import Exif
-
-    told = Exif()
-    told.update({tag: given[tag] for tag in _DESCRIPTIVE if tag in given})
-    for place in (_EXIF, _GPS):
-        part = {tag: value for tag, value in given.get_ifd(place).items() if tag != _INTEROPERABILITY}
-        if part:
-            told[place] = part
-    return told
