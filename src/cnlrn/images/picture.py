@@ -30,12 +30,14 @@ class _Extras:
     """What a file says besides its pixels.
 
     `icc`: the ICC profile, or None (sRGB). `metadata`: raw EXIF, XMP and IPTC blocks under libvips' names.
-    `resolution`: pixels per millimetre, horizontal and vertical.
+    `resolution`: pixels per millimetre, horizontal and vertical. `notes`: sentences on what of the file is not in the
+    picture, such as a second one.
     """
 
     icc: bytes | None = None
     metadata: dict[str, bytes] = field(default_factory=dict)
     resolution: tuple[float, float] = (1.0, 1.0)
+    notes: tuple[str, ...] = ()
 
     def extras(self) -> dict[str, Any]:
         """These fields by name, to be handed on to another picture."""
