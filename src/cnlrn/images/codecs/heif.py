@@ -51,6 +51,8 @@ def open_file(file: PictureFile) -> LazyPicture:
         raise CnlrnError(f"{file.name} is coded as {name!r}, which cannot be read; convert it to PNG or JPEG")
     if parts.is_premultiplied() and image.hasalpha():
         image = colour.unpremultiplied(image)
+    image = image.copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", 1)  # or EXIF's would turn it once more
     return file.picture(image, space, _notes(parts, file.name))
 
 
@@ -85,7 +87,7 @@ def _heic(file: PictureFile) -> Any:
         opened = pi_heif.open_heif(file.content[:], convert_hdr_to_8bit=False, hdr_to_16bit=True)
         primary = opened[opened.primary_index]
         file.check_size(*primary.size)
-        samples = np.atleast_3d(np.asarray(primary))
+        samples = np.atleast_3d(np.array(primary))  # a copy: the memory behind it goes with `primary`
     except CnlrnError:
         raise
     except Exception as error:  # pi-heif names several, and lets through what NumPy stumbles over

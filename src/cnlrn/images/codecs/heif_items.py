@@ -17,6 +17,7 @@ _DERIVED = (b"grid", b"iden", b"iovl")  # pictures that are made of others
 _PICTURES = (*_DERIVED, b"av01", b"hvc1", b"jpeg", b"avc1", b"unci", b"j2k1", b"vvc1", b"evc1")
 _COMPANIONS = (b"auxl", b"thmb")  # references from alpha, depth and previews
 _MOST_ITEMS = 100_000
+_BLOCK = 64  # pixels a side, of HEVC and less of AV1
 
 
 @dataclass
@@ -44,8 +45,14 @@ class Container:
 
     def size(self) -> tuple[int, int]:
         """Width and height of the primary picture before it is turned; 0x0 if not told."""
-        told = self._property(b"ispe")
-        return struct.unpack_from(">II", told, 4) if told else (0, 0)
+        told, cut = self._property(b"ispe"), self._property(b"clap")
+        width, height = struct.unpack_from(">II", told, 4) if told else (0, 0)
+        if cut is not None:  # a few rows or columns, which only fill up the last block
+            across, across_of, down, down_of = struct.unpack_from(">IIII", cut)
+            clean = across // max(1, across_of), down // max(1, down_of)
+            if 0 <= width - clean[0] < _BLOCK and 0 <= height - clean[1] < _BLOCK:
+                return clean
+        return width, height
 
     def code_points(self) -> tuple[int, int] | None:
         """Primaries and transfer characteristics ("nclx") of the primary picture, unless it has an ICC profile."""

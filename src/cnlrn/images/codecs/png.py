@@ -72,7 +72,7 @@ def _space(told: dict[bytes, bytes], name: str) -> ColourSpace | None:
         points = (*colours, white)
     if len(told.get(b"gAMA", b"")) == 4:
         gamma = int.from_bytes(told[b"gAMA"]) / 100_000
-        if not gamma:  # means nothing
+        if not 0.1 <= gamma <= 10:  # means nothing
             return None
         if not _GAMMA_OF_SRGB[0] <= gamma <= _GAMMA_OF_SRGB[1]:
             curve = (1 / gamma,)

@@ -82,7 +82,8 @@ def open_file(file: PictureFile) -> LazyPicture:
         if page.compression in _DEFLATE:
             tiff_samples.check_sums(page)
         usual = _is_usual(page)
-        image = file.load("tiffload", page=number, fail_on="warning") if usual else _unusual(page, file.name)
+        fail_on = "warning" if page.is_tiled else "error"  # libvips 8.18 calls damage of tiles no error
+        image = file.load("tiffload", page=number, fail_on=fail_on) if usual else _unusual(page, file.name)
         image, notes = _without_extras(image, page, file.name)
         space = _space(page)
     except Damaged as error:
@@ -142,6 +143,8 @@ def _check(page: Page, name: str) -> None:
     if kind not in (_UNSIGNED, _FLOAT) or bits not in (_FLOATS if is_float else _INTEGERS):
         label = {_SIGNED: "int", _FLOAT: "float"}.get(kind, "complex")
         raise CnlrnError(f"{name} holds samples of type {label}{bits}; {_CONVERT}")
+    if photometric == _PALETTE and len(page.numbers(tags.PALETTE)) != 3 << bits:
+        raise Damaged("its palette is of another size")
     fitting = {
         _PALETTE: not is_float and bits <= 16,
         _INKS: not is_float,
@@ -177,16 +180,19 @@ def _check_subsampling(page: Page) -> None:
 
 
 def _is_layout_usual(page: Page) -> bool:
-    """Whether libvips reads this layout: no tiles of single planes, no colours multiplied by alpha.
+    """Whether libvips reads this layout: no planes, no colours multiplied by alpha, and nothing left to be guessed.
 
-    Newer versions of libvips divide such colours by alpha, older ones do not.
+    Of planes it mixes up gray and alpha, and it knows no tiles of them; newer versions divide colours by alpha, older
+    ones do not.
     """
-    return not (page.is_tiled and page.is_separate) and _ASSOCIATED not in page.numbers(tags.EXTRA)
+    extra = page.numbers(tags.EXTRA)
+    told = page.samples == _COLOURS[page.photometric] + len(extra)
+    return page.number(tags.PLANAR, 1) == 1 and told and _ASSOCIATED not in extra
 
 
 def _is_usual(page: Page) -> bool:
     """Whether libvips reads the samples as they are meant."""
-    if page.compression in (*_FAX, _JPEG):
+    if page.compression in (*_FAX, _JPEG):  # `_check` has let in only what it reads
         return True
     bits, is_float = page.bits, page.number(tags.FORMAT, _UNSIGNED) == _FLOAT
     plain = bits == 32 if is_float else bits in (8, 16)
@@ -235,13 +241,10 @@ def _scaled(samples: tiff_samples.Samples, bits: int, kind: Any = None) -> tiff_
 
 def _through_palette(indices: tiff_samples.Samples, page: Page) -> tiff_samples.Samples:
     """The colours, or grays, that a palette gives to indices."""
-    size = 1 << page.bits
-    palette = page.numbers(tags.PALETTE, most=3 * 2**16)
-    if len(palette) != 3 * size:
-        raise Damaged("its palette is of another size")
+    palette = page.numbers(tags.PALETTE)
     if palette.max() < 256:  # old programs write 8 bits
         palette = palette * 257
-    table = palette.reshape(3, size).T
+    table = palette.reshape(3, -1).T
     if (table[:, :1] == table).all():
         table = table[:, :1]
     if (table % 257 == 0).all() or (table % 256 == 0).all():

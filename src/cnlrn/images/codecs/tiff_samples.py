@@ -82,36 +82,36 @@ def _decoded(page: Page, name: str, row: int, plane: int = 0, lines: int = 1) ->
     Tiles beside each other come one after the other. `lines`: rows of pixels that make one row of bytes.
     """
     across, down = page.piece
-    columns, height = -(-page.width // across), -(-page.height // lines)
-    starts, lengths = (part.reshape(-1, columns * -(-page.height // down))[plane] for part in pieces(page))
-    sides = (tags.TILE_WIDTH, tags.TILE_HEIGHT) if page.is_tiled else (None, tags.ROWS)
-    places = (tags.TILES, tags.TILE_SIZES) if page.is_tiled else (tags.STRIPS, tags.STRIP_SIZES)
-    entries: dict[int | None, Any] = {
-        tags.WIDTH: [row * columns],
-        tags.HEIGHT: [height],
+    columns, bands = -(-page.width // across), -(-page.height // down)
+    height, piece = -(-page.height // lines), -(-down // lines)
+    starts, lengths = (part.reshape(-1, columns * bands)[plane] for part in pieces(page))
+    entries: dict[int, Any] = {
+        tags.WIDTH: [row],
+        tags.HEIGHT: [columns * bands * piece if page.is_tiled else height],
         tags.BITS: [8],
         tags.COMPRESSION: [page.compression],
         tags.PHOTOMETRIC: [1],
         tags.FILL_ORDER: [page.number(tags.FILL_ORDER, 1)],
+        tags.STRIPS: starts + _HEAD,  # tiles are strips here, as narrow as they are
         tags.SAMPLES: [1],
-        sides[0]: [row],
-        sides[1]: [-(-down // lines)],
-        places[0]: starts + _HEAD,
-        places[1]: lengths,
+        tags.ROWS: [piece],
+        tags.STRIP_SIZES: lengths,
     }
-    entries.pop(None, None)
     data = b"".join(
         [b"II+\0" + struct.pack("<HHQ", 8, 0, _HEAD + len(page.data)), page.data, _directory(entries, page)]
     )
     with damage(name):
-        rows = as_array(pyvips.Image.tiffload_buffer(data, fail_on="warning"))
-    return rows.reshape(height * columns, row).astype(np.uint8, copy=False)
+        rows = as_array(pyvips.Image.tiffload_buffer(data, fail_on="error")).astype(np.uint8, copy=False)
+    if not page.is_tiled:
+        return rows.reshape(height, row)
+    rows = rows.reshape(bands, columns, piece, row).transpose(0, 2, 1, 3).reshape(bands * piece, columns, row)
+    return rows[:height].reshape(-1, row)
 
 
 _HEAD = 16  # bytes before everything in a BigTIFF
 
 
-def _directory(entries: dict[int | None, Any], page: Page) -> bytes:
+def _directory(entries: dict[int, Any], page: Page) -> bytes:
     """The directory of a little-endian BigTIFF, and its values, as they stand behind the data of the page."""
     values_at = _HEAD + len(page.data) + 8 + 20 * len(entries) + 8
     table, values = struct.pack("<Q", len(entries)), b""
