@@ -39,7 +39,7 @@ def open_file(file: PictureFile) -> LazyPicture:
             raise several(file.name)
         coding, points = parts.coding(), parts.code_points()
         file.check_size(*parts.size())
-    except (struct.error, KeyError, IndexError) as error:
+    except (struct.error, KeyError, IndexError, ValueError) as error:
         raise CnlrnError(f"{file.name} is damaged or cut short") from error
     space = ColourSpace.of_code_points(*points, file.name) if points else None
     if coding == b"av01":

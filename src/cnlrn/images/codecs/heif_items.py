@@ -104,7 +104,7 @@ def container(data: Data) -> Container:
     """Read what a file says of its items.
 
     Raises:
-        struct.error, KeyError, IndexError: nonsense, or cut short.
+        struct.error, KeyError, IndexError, ValueError: nonsense, or cut short.
     """
     top = dict(reversed(list(_boxes(data, 0, len(data)))))
     brand = data[8:12]
@@ -149,10 +149,19 @@ def _items(data: Data, box: range) -> dict[int, _Item]:
         version, hidden = data[entry.start], bool(data[entry.start + 3] & 1)
         form = ">I2x4s" if version == 3 else ">H2x4s"
         number, kind = struct.unpack_from(form, data, entry.start + 4)
+        _check_text(data[entry.start + (10 if version == 3 else 8) : entry.stop])
         items[number] = _Item(kind, hidden)
         if len(items) > _MOST_ITEMS:
             raise struct.error("too many items")
     return items
+
+
+def _check_text(text: bytes) -> None:
+    """struct.error if it is no UTF-8, at which pi-heif would bring down the process."""
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        raise struct.error("letters that are none") from error
 
 
 def _assign(items: dict[int, _Item], data: Data, box: range) -> None:
@@ -160,6 +169,9 @@ def _assign(items: dict[int, _Item], data: Data, box: range) -> None:
     inner = list(_boxes(data, box.start, box.stop))
     store = dict(inner)[b"ipco"]
     properties = [(kind, data[place.start : place.stop]) for kind, place in _boxes(data, store.start, store.stop)]
+    for kind, value in properties:
+        if kind == b"auxC":
+            _check_text(value[4:].partition(b"\0")[0])
     for kind, place in inner:
         if kind != b"ipma":
             continue

@@ -229,11 +229,11 @@ def pieces(page: Page) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if count > _MOST_PIECES or columns * rows * across * down > 4 * page.width * page.height + 2**22:
         raise Damaged("its strips or tiles do not fit its size")
     places, sizes = (TILES, TILE_SIZES) if page.is_tiled and TILES in page else (STRIPS, STRIP_SIZES)
-    starts = page.numbers(places, most=2 * _MOST_PIECES)[:count].astype(np.int64)
+    starts = _places(page, places)[:count]
     least = _uncompressed(page, columns, rows) if page.compression == 1 else np.full(count, 1)
     lengths = least
     if sizes in page:
-        lengths = page.numbers(sizes, most=2 * _MOST_PIECES)[:count].astype(np.int64)
+        lengths = _places(page, sizes)[:count]
     elif page.compression != 1:  # as old programs write it
         lengths = len(page.data) - starts
     if len(starts) < count or len(lengths) < count or (starts < 8).any() or (lengths < least).any():
@@ -243,6 +243,13 @@ def pieces(page: Page) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if sizes in page and lengths.sum() > 4 * len(page.data) + 2**20:
         raise Damaged("its strips or tiles overlap")
     return starts, lengths
+
+
+def _places(page: Page, tag: int) -> NDArray[np.int64]:
+    values = page.numbers(tag, most=2 * _MOST_PIECES)
+    if values.dtype != np.int64:
+        raise Damaged("its strips or tiles are at no places")
+    return values
 
 
 def _uncompressed(page: Page, columns: int, rows: int) -> NDArray[np.int64]:
