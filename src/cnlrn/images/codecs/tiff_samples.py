@@ -73,7 +73,7 @@ def check_sums(page: Page) -> None:
                     found += len(stream.decompress(given, _PART))
                     given = stream.unconsumed_tail
         except zlib.error as error:
-            raise Damaged("a strip or tile has another checksum") from error
+            raise Damaged("a strip or tile cannot be decoded, or has another checksum") from error
 
 
 def _decoded(page: Page, name: str, row: int, plane: int = 0, lines: int = 1) -> NDArray[np.uint8]:
