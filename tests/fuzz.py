@@ -23,6 +23,7 @@ MAX_PIXELS = 20_000
 SECONDS = 10  # for one file, on a busy machine
 
 _WIDTH, _HEIGHT = 19, 14
+_HEIC = Path(__file__).parent / "images" / "data"
 _NUMBERS = (0, 1, 2, 7, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 _HUGE = (0x3FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFF)
 
@@ -92,6 +93,8 @@ def seeds() -> dict[str, bytes]:
         "padded.bmp": pillow(rgba, "bmp"),
         "rgba.bmp": rgba_bmp(noisy),
         "rle.bmp": _rle_bmp(palette),
+        "palette.gif": pillow(palette, "gif"),
+        **{file.name: file.read_bytes() for file in sorted(_HEIC.glob("*.heic"))},
     }
 
 
@@ -121,7 +124,7 @@ def _candidates(seed: int, each: int) -> Iterator[tuple[str, bytes]]:
         ("riff.webp", b"RIFF\xff\xff\xff\xffWEBP"),
         ("ftyp.avif", b"\0\0\0\x18ftypavif\0\0\0\0mif1avif"),
     )
-    suffixes = ("png", "jpg", "webp", "tif", "avif", "bmp")
+    suffixes = ("png", "jpg", "webp", "tif", "avif", "heic", "bmp", "gif")
     for name, data in seeds().items():
         rng = random.Random(f"{seed} {name}")
         stem, suffix = name.split(".")
@@ -178,7 +181,15 @@ def _shuffle(data: bytes, suffix: str, rng: random.Random) -> bytes:
 
 def _pieces(data: bytes, suffix: str) -> list[bytes]:
     """The file cut where its format has joints; the first piece is what comes before them."""
-    starts = {"png": (8, 0), "jpg": (2, 0), "webp": (12, 0), "avif": (0, 0), "bmp": (14, 4)}
+    starts = {
+        "png": (8, 0),
+        "jpg": (2, 0),
+        "webp": (12, 0),
+        "avif": (0, 0),
+        "heic": (0, 0),
+        "bmp": (14, 4),
+        "gif": (13, 40),
+    }
     start, step = _tiff_directory(data) if suffix == "tif" else starts[suffix]
     cuts = [start]
     while cuts[-1] < len(data):
@@ -190,7 +201,7 @@ def _pieces(data: bytes, suffix: str) -> list[bytes]:
             step = len(data) if data[at + 1] == 0xDA else int.from_bytes(data[at + 2 : at + 4]) + 2
         elif suffix == "webp":
             step = (int.from_bytes(data[at + 4 : at + 8], "little") + 9) // 2 * 2
-        elif suffix == "avif":  # into the boxes that hold others
+        elif suffix in ("avif", "heic"):  # into the boxes that hold others
             step = {b"meta": 12, b"iprp": 8, b"ipco": 8}.get(name, size)
         cuts.append(at + step)
     return [data[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(data)], strict=True)]
@@ -207,6 +218,8 @@ def _claiming(suffix: str, data: bytes, size: int) -> Iterator[bytes]:
         + [(at + 8 + offset, "<H") for at in _found(data, b"VP8 ") for offset in (6, 8)]
         + [(at + 9, "<I") for at in _found(data, b"VP8L")],
         "avif": [(at + 8 + 4 * side, ">I") for at in _found(data, b"ispe") for side in (0, 1)],
+        "heic": [(at + 8 + 4 * side, ">I") for at in _found(data, b"ispe") for side in (0, 1)],
+        "gif": [(6, "<H"), (8, "<H")],
     }[suffix]
     everything = data
     for at, form in places:

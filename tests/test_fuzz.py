@@ -47,5 +47,5 @@ def test_the_files_that_are_damaged_are_valid(tmp_path: Path) -> None:
 def test_the_corpus_is_the_same_every_time_and_holds_every_format() -> None:
     files = dict(fuzz.corpus())
     assert files == dict(fuzz.corpus())
-    assert {name.rpartition(".")[2] for name in files} == {"png", "jpg", "webp", "tif", "avif", "bmp"}
+    assert {name.rpartition(".")[2] for name in files} == {"png", "jpg", "webp", "tif", "avif", "heic", "bmp", "gif"}
     assert len(set(files.values())) == len(files)

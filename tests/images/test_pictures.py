@@ -375,9 +375,11 @@ def test_tiled_and_large_tiffs_are_read(options: dict[str, bool]) -> None:
 
 def test_what_is_not_a_picture_is_said(tmp_path: Path) -> None:
     (tmp_path / "notes.jpg").write_text("Dear diary")
-    assert error_of(tmp_path / "notes.jpg").endswith("notes.jpg is not a PNG, JPEG, WebP, TIFF, AVIF or BMP picture")
-    assert "is a GIF file, which cannot be read" in error_of(saved(Image.new("P", (4, 4)), "gif"))
-    assert "is HEIC or a video" in error_of(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert error_of(tmp_path / "notes.jpg").endswith(
+        "notes.jpg is not a PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP or GIF picture"
+    )
+    assert "is a PSD file, which cannot be read" in error_of(b"8BPS" + bytes(30))
+    assert "is a video, which cannot be read" in error_of(b"\0\0\0\x18ftypisom\0\0\0\0mp41isom")
 
 
 @pytest.mark.parametrize("kind", ["webp", "tiff", "png", "avif"])

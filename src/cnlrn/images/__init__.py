@@ -8,9 +8,9 @@ what a file format asks for (CMYK to RGB, fewer bits a sample, no alpha).
 
 from cnlrn.images.colour import from_cmyk
 from cnlrn.images.picture import MAX_PIXELS, LazyPicture, Picture, Pixels, as_array, as_vips
-from cnlrn.images.reading import open_picture, read
+from cnlrn.images.reading import SUFFIXES, open_picture, read
 from cnlrn.images.spool import Spool
-from cnlrn.images.writing import SUFFIXES, check_target, encode, format_of, left_out, result_format, write
+from cnlrn.images.writing import check_target, encode, format_of, left_out, result_format, write
 
 __all__ = [
     "MAX_PIXELS",

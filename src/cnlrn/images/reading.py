@@ -11,16 +11,22 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from cnlrn.errors import CnlrnError
-from cnlrn.images import colour, metadata
-from cnlrn.images.codecs import tiff
-from cnlrn.images.codecs.bmp import open_bmp
-from cnlrn.images.picture import MAX_PIXELS, LazyPicture, Picture, check_size
-from cnlrn.images.vips import damage, pyvips
+from cnlrn.images.codec import Codec, PictureFile
+from cnlrn.images.codecs import bmp, gif, heif, jpeg, png, tiff_pictures, webp
+from cnlrn.images.picture import MAX_PIXELS, LazyPicture, Picture
 
-_READABLE = "PNG, JPEG, WebP, TIFF, AVIF or BMP"
+_CODECS: tuple[Codec, ...] = (png, jpeg, webp, tiff_pictures, heif, bmp, gif)
+_HEAD = 64  # bytes that tell a format
+_KNOWN = {b"8BPS": "PSD", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL", b"\0\0\0\x0cjP  ": "JPEG 2000"}
+"""Formats that are named though they cannot be read."""
+
+READABLE = "PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP or GIF"
+"""For messages."""
+
+SUFFIXES = frozenset(suffix for codec in _CODECS for suffix in codec.SUFFIXES)
+"""Extensions of the files that are taken for pictures when a folder is searched, lower case."""
 
 
 def read(source: str | os.PathLike[str] | bytes) -> Picture:
@@ -31,13 +37,14 @@ def read(source: str | os.PathLike[str] | bytes) -> Picture:
 def open_picture(source: str | os.PathLike[str] | bytes, max_pixels: int = MAX_PIXELS) -> LazyPicture:
     """Open a picture file, or the bytes of one.
 
-    PNG, JPEG, WebP, TIFF, AVIF and BMP, recognised by content, whatever the name says. The EXIF orientation is applied,
-    palettes are expanded, CMYK is converted to sRGB through its profile; RGB and gray keep their own profile. Only the
-    header is read, so a file that is damaged further on says so when its samples are asked for.
+    PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP and GIF, recognised by content, whatever the name says. The EXIF orientation
+    is applied, palettes are expanded, CMYK and Lab are converted to sRGB; RGB and gray keep their own profile, and get
+    one where the file names their colour space in another way. Of most formats only the header is read, so a file that
+    is damaged further on says so when its samples are asked for.
 
     Raises:
         CnlrnError: no such file, not readable, empty, cut short, not a picture, of more than `max_pixels` pixels,
-            several frames, or a kind of sample other than 8-bit, 16-bit or floating point.
+            several frames, or of a kind that cannot be read rightly.
     """
     if isinstance(source, bytes):
         return _opened(source, source, "the picture", max_pixels)
@@ -70,80 +77,15 @@ def _opened(
     source: str | os.PathLike[str] | bytes, content: bytes | mmap.mmap, name: str, max_pixels: int
 ) -> LazyPicture:
     """The picture in a file or in bytes (`source`), whose `content` tells the format."""
-    loader = _loader(content, name)
-    if loader == "bmp":
-        return open_bmp(content, name, max_pixels)
-    if loader == "tiffload" and tiff.is_raw(content):
-        raise CnlrnError(f"{name} is a camera's raw file, which cannot be read; convert it to {_READABLE}")
-    if loader == "tiffload" and not tiff.is_whole(content):
-        raise CnlrnError(f"{name} is damaged or cut short")
-    check_size(*_claimed_size(loader, content), max_pixels, name)
-    with damage(name):
-        if isinstance(source, bytes):
-            image = getattr(pyvips.Image, f"{loader}_buffer")(source, fail_on="truncated")
-        else:
-            image = getattr(pyvips.Image, loader)(os.fsencode(source), fail_on="truncated")
-        check_size(image.width, image.height, max_pixels, name)
-        if _is_animation(loader, content) or (image.get_typeof("n-pages") and image.get("n-pages") > 1):
-            raise CnlrnError(f"{name} holds several pictures or frames; give a file of one")
-        return _picture(image, content, name)
-
-
-def _loader(data: bytes | mmap.mmap, name: str) -> str:
-    """libvips' loader for the format that the first bytes tell."""
-    if not data:
+    if not content:
         raise CnlrnError(f"{name} is empty")
-    head = data[:12]
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "pngload"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpegload"
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "webpload"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiffload"
-    if head[4:8] == b"ftyp":
-        brands = data[8 : int.from_bytes(head[:4])]
-        if b"avif" in brands:
-            return "heifload"
-        raise CnlrnError(f"{name} is HEIC or a video, which cannot be read; convert it to {_READABLE}")
-    if head.startswith(b"BM"):
-        return "bmp"
-    for magic, kind in ((b"GIF8", "GIF"), (b"8BPS", "PSD"), (b"\xff\x0a", "JPEG XL")):
+    head = content[:_HEAD]
+    for codec in _CODECS:
+        if codec.matches(head):
+            return codec.open_file(PictureFile(source, content, name, max_pixels))
+    for magic, kind in _KNOWN.items():
         if head.startswith(magic):
-            raise CnlrnError(f"{name} is a {kind} file, which cannot be read; convert it to {_READABLE}")
-    raise CnlrnError(f"{name} is not a {_READABLE} picture")
-
-
-def _claimed_size(loader: str, data: bytes | mmap.mmap) -> tuple[int, int]:
-    """Width and height that a PNG or AVIF names, 0x0 if not found: libvips prints complaints about impossible ones."""
-    mark, skip = {"pngload": (b"IHDR", 4), "heifload": (b"ispe", 8)}.get(loader, (b"", 0))
-    at = data.find(mark, 0, 2**14) + skip
-    if at <= skip:
-        return 0, 0
-    return int.from_bytes(data[at : at + 4]), int.from_bytes(data[at + 4 : at + 8])
-
-
-def _is_animation(loader: str, data: bytes | mmap.mmap) -> bool:
-    """Whether these are the bytes of an animated PNG or an AVIF sequence, of which libvips sees one frame."""
-    if loader == "pngload":
-        return data.find(b"acTL", 0, data.find(b"IDAT") + 1) > 0
-    return loader == "heifload" and data[4:12] == b"ftypavis"
-
-
-def _picture(image: Any, content: bytes | mmap.mmap, name: str) -> LazyPicture:
-    """The picture in an image that libvips has read of a file."""
-    blocks = metadata.blocks(image, content)
-    resolution = metadata.resolution(image, content, blocks)
-    image = metadata.oriented(image, blocks)
-    turned = metadata.is_turned(image)
-    image = colour.to_rgb_or_gray(image.autorot(), name)
-    return LazyPicture(
-        image,
-        bool(image.hasalpha()),
-        name,
-        icc=colour.profile(image),
-        resolution=resolution,
-        format=metadata.own_format(image),
-        **metadata.extras(blocks, image.width, image.height, turned=turned, name=name),
-    )
+            raise CnlrnError(f"{name} is a {kind} file, which cannot be read; convert it to {READABLE}")
+    if head[4:8] == b"ftyp":
+        raise CnlrnError(f"{name} is a video, which cannot be read; give a still picture of it")
+    raise CnlrnError(f"{name} is not a {READABLE} picture")

@@ -107,8 +107,6 @@ _FORMATS = {
     ".tiff": _TIFF,
     ".avif": _AVIF,
 }
-SUFFIXES = frozenset((*_FORMATS, ".bmp"))
-"""Extensions of the files that are taken for pictures when a folder is searched, lower case."""
 
 
 def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:

@@ -1,1 +1,1 @@
-"""What libvips leaves out of single file formats: one module each."""
+"""Formats that libvips and other libraries need help with: one module a format, each a `codec.Codec`."""

@@ -1,4 +1,4 @@
-"""The little of the TIFF format that libvips leaves out: rows before they are all there, wholeness, and EXIF.
+"""The little of the TIFF format that libvips leaves out: rows before they are all there, and EXIF.
 
 Sources: TIFF 6.0 (Adobe, 1992), and BigTIFF, which has 64-bit offsets. Nothing here looks into samples.
 """
@@ -6,7 +6,6 @@ Sources: TIFF 6.0 (Adobe, 1992), and BigTIFF, which has 64-bit offsets. Nothing 
 from __future__ import annotations
 
 import io
-import mmap
 import struct
 from collections.abc import Sequence
 from typing import Any, BinaryIO
@@ -16,14 +15,12 @@ import numpy as np
 from cnlrn.images.exif import Directory, Exif, Layout, Value
 
 _FORMS = {3: "H", 4: "I", 16: "Q"}  # types of numbers, as `struct` writes them
-_PIECES = ((273, 324), (279, 325))  # StripOffsets or TileOffsets, StripByteCounts or TileByteCounts
 _IPTC, _UNDEFINED = 33723, 7  # a tag, and a type: any bytes
 _UNKNOWN_RESOLUTION: Directory = {
     282: Value(5, struct.pack("<II", 1, 1)),
     283: Value(5, struct.pack("<II", 1, 1)),
     296: Value(3, struct.pack("<H", 1)),
 }
-_KIND = 254  # NewSubfileType: bit 0 of a reduced version of another picture in the file
 
 
 def header(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> bytes:
@@ -59,62 +56,6 @@ def header(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> bytes:
         else:
             directory += packed.ljust(8, b"\0")
     return directory + bytes(8) + values.ljust(2 * 8 * height, b"\0")
-
-
-def is_whole(data: bytes | mmap.mmap) -> bool:
-    """Whether the first picture's strips or tiles lie within the file; libtiff makes up what is missing of them."""
-    try:
-        tags = _Tags(data)
-        starts, sizes = (tags[strips if strips in tags else cells] for strips, cells in _PIECES)
-    except (struct.error, OverflowError):  # beyond the end
-        return False
-    except KeyError:  # not told
-        return True
-    return all(start + size <= len(data) for start, size in zip(starts, sizes, strict=False))
-
-
-def is_raw(data: bytes | mmap.mmap) -> bool:
-    """Whether this is a camera's raw file, whose first picture is a small version of the one in it (DNG, NEF, CR2)."""
-    try:
-        tags = _Tags(data)
-        return data[8:10] == b"CR" or (_KIND in tags and bool(tags[_KIND][0] & 1))
-    except (struct.error, OverflowError, KeyError):
-        return False
-
-
-class _Tags:
-    """The numbers in the first directory of a TIFF file, by tag.
-
-    Raises:
-        struct.error, OverflowError: they are beyond the end of the file.
-        KeyError: there is no such tag, or it holds no numbers.
-    """
-
-    def __init__(self, data: bytes | mmap.mmap) -> None:
-        self._data = data
-        self._order = "<" if data[:2] == b"II" else ">"
-        big = 43 in data[2:4]
-        self._number, entry_size = ("Q", 20) if big else ("I", 12)
-        directory = self._unpack(self._number, 8 if big else 4)[0]
-        entries = directory + (8 if big else 2)
-        count = self._unpack("Q" if big else "H", directory)[0]
-        self._entries = {
-            self._unpack("H", at)[0]: at for at in range(entries, entries + count * entry_size, entry_size)
-        }
-
-    def __contains__(self, tag: int) -> bool:
-        return tag in self._entries
-
-    def __getitem__(self, tag: int) -> tuple[int, ...]:
-        entry = self._entries[tag]
-        kind, count = self._unpack("H" + self._number, entry + 2)
-        form = f"{count}{_FORMS[kind]}"
-        place = entry + 4 + struct.calcsize("=" + self._number)
-        fits = struct.calcsize("=" + form) <= struct.calcsize("=" + self._number)
-        return self._unpack(form, place if fits else self._unpack(self._number, place)[0])
-
-    def _unpack(self, form: str, at: int) -> tuple[int, ...]:
-        return struct.unpack_from(self._order + form, self._data, at)
 
 
 def add_metadata(file: BinaryIO, exif: Exif | None, iptc: bytes | None, *, has_resolution: bool) -> None:

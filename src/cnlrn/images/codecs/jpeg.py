@@ -1,0 +1,25 @@
+"""Reading JPEG: libvips does it; here is whether a gain map for HDR screens lies behind the picture.
+
+Sources: JPEG (ITU-T T.81), Ultra HDR (Android), ISO 21496-1 (gain maps) and Apple's auxiliary pictures.
+"""
+
+from __future__ import annotations
+
+from cnlrn.images.codec import PictureFile
+from cnlrn.images.picture import LazyPicture
+
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+GAIN_MAP = "its gain map for HDR screens is left out; the picture for usual screens is restored"
+_MARKS = (b"hdrgm:Version", b"urn:iso:std:iso:ts:21496:-1", b"urn:com:apple:photo:2020:aux:hdrgainmap")
+
+
+def matches(head: bytes) -> bool:
+    """Whether this is the start of a JPEG."""
+    return head.startswith(b"\xff\xd8\xff")
+
+
+def open_file(file: PictureFile) -> LazyPicture:
+    """The picture in a JPEG; only its header is read. CnlrnError as a `Codec`'s."""
+    image = file.load("jpegload", fail_on="truncated")
+    has_map = any(file.content.find(mark) >= 0 for mark in _MARKS)
+    return file.picture(image, notes=(f"{file.name}: {GAIN_MAP}",) if has_map else ())
