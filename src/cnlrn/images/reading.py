@@ -16,7 +16,7 @@ from typing import Any
 
 from cnlrn.errors import CnlrnError
 from cnlrn.images import colour, metadata
-from cnlrn.images.codecs import tiff
+from cnlrn.images.codecs import boxes, png, tiff
 from cnlrn.images.codecs.bmp import open_bmp
 from cnlrn.images.picture import MAX_PIXELS, LazyPicture, Picture, check_size
 from cnlrn.images.vips import damage, pyvips
@@ -78,7 +78,8 @@ def _opened(
         raise CnlrnError(f"{name} is a camera's raw file, which cannot be read; convert it to {_READABLE}")
     if loader == "tiffload" and not tiff.is_whole(content):
         raise CnlrnError(f"{name} is damaged or cut short")
-    check_size(*_claimed_size(loader, content), max_pixels, name)
+    for size in _claimed_sizes(loader, content):
+        check_size(*size, max_pixels, name)
     with damage(name):
         if isinstance(source, bytes):
             image = getattr(pyvips.Image, f"{loader}_buffer")(source, fail_on="truncated")
@@ -118,19 +119,17 @@ def _loader(data: bytes | mmap.mmap, name: str) -> str:
     raise CnlrnError(f"{name} is not a {_READABLE} picture")
 
 
-def _claimed_size(loader: str, data: bytes | mmap.mmap) -> tuple[int, int]:
-    """Width and height that a PNG or AVIF names, 0x0 if not found: libvips prints complaints about impossible ones."""
-    mark, skip = {"pngload": (b"IHDR", 4), "heifload": (b"ispe", 8)}.get(loader, (b"", 0))
-    at = data.find(mark, 0, 2**14) + skip
-    if at <= skip:
-        return 0, 0
-    return int.from_bytes(data[at : at + 4]), int.from_bytes(data[at + 4 : at + 8])
+def _claimed_sizes(loader: str, data: bytes | mmap.mmap) -> list[tuple[int, int]]:
+    """Widths and heights that a PNG or AVIF names: libvips prints complaints about impossible ones."""
+    if loader == "pngload":
+        return [png.size(data)]
+    return boxes.sizes(data) if loader == "heifload" else []
 
 
 def _is_animation(loader: str, data: bytes | mmap.mmap) -> bool:
     """Whether these are the bytes of an animated PNG or an AVIF sequence, of which libvips sees one frame."""
     if loader == "pngload":
-        return data.find(b"acTL", 0, data.find(b"IDAT") + 1) > 0
+        return png.is_animated(data)
     return loader == "heifload" and data[4:12] == b"ftypavis"
 
 
