@@ -170,7 +170,7 @@ def _restore_stream(
         raise CnlrnError("- reads a picture from stdin, which is a terminal; give a file or redirect stdin")
     pictures.format_of(suffix)
     restorer = make()
-    picture = pictures.open_picture(sys.stdin.buffer.read() if source == "-" else source, restorer.max_pixels)
+    picture = pictures.open_picture(sys.stdin.buffer if source == "-" else source, restorer.max_pixels)
     with restorer.compute(picture, size, target=target, strip=strip) as restored:
         if target is not None:
             pictures.write(restored, target)

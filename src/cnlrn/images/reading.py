@@ -5,21 +5,18 @@ The content tells the format, whatever the name says.
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 import os
-import stat
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from cnlrn.errors import CnlrnError
 from cnlrn.images import colour, metadata
 from cnlrn.images.codecs import boxes, png, tiff
 from cnlrn.images.codecs.bmp import open_bmp
 from cnlrn.images.picture import MAX_PIXELS, LazyPicture, Picture, check_size
-from cnlrn.images.vips import damage, pyvips
+from cnlrn.images.source import Content, content_of, read_stream
+from cnlrn.images.vips import damage, load
 
 _READABLE = "PNG, JPEG, WebP, TIFF, AVIF or BMP"
 
@@ -29,48 +26,28 @@ def read(source: str | os.PathLike[str] | bytes) -> Picture:
     return open_picture(source).read()
 
 
-def open_picture(source: str | os.PathLike[str] | bytes, max_pixels: int = MAX_PIXELS) -> LazyPicture:
-    """Open a picture file, or the bytes of one.
+def open_picture(source: str | os.PathLike[str] | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) -> LazyPicture:
+    """Open a picture file, the bytes of one, or what an open file or pipe holds from where it is.
 
     PNG, JPEG, WebP, TIFF, AVIF and BMP, recognised by content, whatever the name says. The EXIF orientation is applied,
-    palettes are expanded, CMYK is converted to sRGB through its profile; RGB and gray keep their own profile. Only the
-    header is read, so a file that is damaged further on says so when its samples are asked for.
+    palettes are expanded, CMYK is converted to sRGB through its profile; RGB and gray keep their own profile. The file
+    is read at once, so what happens to it afterwards changes nothing; only its header is decoded, so one that is
+    damaged further on says so when its samples are asked for.
 
     Raises:
-        CnlrnError: no such file, not readable, empty, cut short, not a picture, of more than `max_pixels` pixels,
-            several frames, or a kind of sample other than 8-bit, 16-bit or floating point.
+        CnlrnError: no such file, not readable, empty, cut short, not a picture, changed while it was read, of more than
+            `max_pixels` pixels or `limits.max_bytes` bytes, several frames, or a kind of sample other than 8-bit,
+            16-bit or floating point.
     """
     if isinstance(source, bytes):
-        return _opened(source, source, "the picture", max_pixels)
-    with _content(Path(source)) as content:
-        return _opened(source if isinstance(content, mmap.mmap) else content, content, str(source), max_pixels)
+        return _opened(source, "the picture", max_pixels)
+    if isinstance(source, str | os.PathLike):
+        return _opened(content_of(Path(source), max_pixels), str(source), max_pixels)
+    return _opened(read_stream(source, max_pixels, "the picture"), "the picture", max_pixels)
 
 
-@contextlib.contextmanager
-def _content(path: Path) -> Iterator[bytes | mmap.mmap]:
-    """The bytes of a file, mapped into memory rather than read if it is a regular one."""
-    try:
-        with path.open("rb") as file:
-            facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode):  # a pipe, say
-                yield file.read()
-            elif facts.st_size == 0:
-                yield b""
-            else:
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                    yield mapped
-    except FileNotFoundError:
-        raise CnlrnError(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise CnlrnError(f"{path} is a folder; give a picture file") from None
-    except (OSError, ValueError) as error:
-        raise CnlrnError(f"{path} cannot be read ({getattr(error, 'strerror', error)})") from error
-
-
-def _opened(
-    source: str | os.PathLike[str] | bytes, content: bytes | mmap.mmap, name: str, max_pixels: int
-) -> LazyPicture:
-    """The picture in a file or in bytes (`source`), whose `content` tells the format."""
+def _opened(content: Content, name: str, max_pixels: int) -> LazyPicture:
+    """The picture in the bytes of a file."""
     loader = _loader(content, name)
     if loader == "bmp":
         return open_bmp(content, name, max_pixels)
@@ -81,10 +58,7 @@ def _opened(
     for size in _claimed_sizes(loader, content):
         check_size(*size, max_pixels, name)
     with damage(name):
-        if isinstance(source, bytes):
-            image = getattr(pyvips.Image, f"{loader}_buffer")(source, fail_on="truncated")
-        else:
-            image = getattr(pyvips.Image, loader)(os.fsencode(source), fail_on="truncated")
+        image = load(loader, content, fail_on="truncated")
         check_size(image.width, image.height, max_pixels, name)
         if _is_animation(loader, content) or (image.get_typeof("n-pages") and image.get("n-pages") > 1):
             raise CnlrnError(f"{name} holds several pictures or frames; give a file of one")
@@ -93,7 +67,7 @@ def _opened(
     return picture if told is None else replace(picture, metadata=picture.metadata | {"exif-data": told})
 
 
-def _loader(data: bytes | mmap.mmap, name: str) -> str:
+def _loader(data: Content, name: str) -> str:
     """libvips' loader for the format that the first bytes tell."""
     if not data:
         raise CnlrnError(f"{name} is empty")
@@ -119,14 +93,14 @@ def _loader(data: bytes | mmap.mmap, name: str) -> str:
     raise CnlrnError(f"{name} is not a {_READABLE} picture")
 
 
-def _claimed_sizes(loader: str, data: bytes | mmap.mmap) -> list[tuple[int, int]]:
+def _claimed_sizes(loader: str, data: Content) -> list[tuple[int, int]]:
     """Widths and heights that a PNG or AVIF names: libvips prints complaints about impossible ones."""
     if loader == "pngload":
         return [png.size(data)]
     return boxes.sizes(data) if loader == "heifload" else []
 
 
-def _is_animation(loader: str, data: bytes | mmap.mmap) -> bool:
+def _is_animation(loader: str, data: Content) -> bool:
     """Whether these are the bytes of an animated PNG or an AVIF sequence, of which libvips sees one frame."""
     if loader == "pngload":
         return png.is_animated(data)

@@ -6,6 +6,7 @@ Nothing here knows a file format. The other modules of this room take `pyvips` f
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from cnlrn.errors import CnlrnError
 os.environ.setdefault("VIPS_WARNING", "0")  # libvips shall print no warnings
 import pyvips
 
-__all__ = ["because", "damage", "pyvips"]
+__all__ = ["because", "damage", "load", "pyvips"]
 
 pyvips.cache_set_max(0)  # a file may change between two readings of it
 
@@ -27,6 +28,14 @@ def _text(message: Any) -> str:
 
 pyvips._remove_log_handler()  # Python called back from C swallows the exception of a signal that comes then
 pyvips.error._to_string = _text  # or libvips would keep the message, and every later call would fail at it
+
+
+def load(loader: str, content: bytes | mmap.mmap, **options: Any) -> Any:
+    """The libvips image in the bytes of a file, which are not copied; `loader`: such as "pngload"."""
+    source = pyvips.Source.new_from_memory(content)
+    image = getattr(pyvips.Image, f"{loader}_source")(source, **options)
+    image._references.append(source)  # or the bytes could be gone before samples are asked for
+    return image
 
 
 @contextlib.contextmanager

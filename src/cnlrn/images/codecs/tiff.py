@@ -10,7 +10,7 @@ import io
 import mmap
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _FORMS = {3: "H", 4: "I", 16: "Q"}  # types of numbers, as `struct` writes them
 _PIECES = ((273, 324), (279, 325))  # StripOffsets or TileOffsets, StripByteCounts or TileByteCounts
+_MOST_ENTRIES, _MOST_NUMBERS = 4096, 2**20  # of a directory, as libtiff's limit, and of an entry
 _KIND = 254  # NewSubfileType: bit 0 of a reduced version of another picture in the file
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965  # directories of their own, by their tags
 _SIZE = (40962, 40963)  # PixelXDimension, PixelYDimension
@@ -27,38 +28,48 @@ _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)  # of the first directory: 
 
 
 def header(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> bytes:
-    """What goes before the samples in an uncompressed BigTIFF (little-endian, a row a strip; TIFF 6.0)."""
+    """What goes before the samples in an uncompressed BigTIFF (little-endian; TIFF 6.0).
+
+    A row a strip, or in pictures of more than a million rows 16, as libvips reads them again only so far back.
+    """
     short, long, long8 = _FORMS
     row = width * bands * dtype.itemsize
-    tags: dict[int, tuple[int, Sequence[int]]] = {
+    rows = 1 if height <= _MOST_NUMBERS else 16
+    strips = -(-height // rows)
+    sizes = np.full(strips, rows * row, "<u8")
+    sizes[-1] = (height - rows * (strips - 1)) * row
+    numbers: dict[int, tuple[int, list[int]]] = {
         256: (long, [width]),
         257: (long, [height]),
         258: (short, [8 * dtype.itemsize] * bands),
         259: (short, [1]),  # no compression
         262: (short, [1 if bands < 3 else 2]),  # gray or RGB
-        273: (long8, []),  # where strips begin: after this header
         277: (short, [bands]),
-        278: (long, [1]),  # rows a strip
-        279: (long8, [row] * height),
+        278: (long, [rows]),
         284: (short, [1]),  # the bands of a pixel side by side
         338: (short, [2]),  # alpha, not premultiplied
         339: (short, [3 if dtype.kind == "f" else 1] * bands),
     }
     if bands in (1, 3):
-        del tags[338]
-    values_at = 16 + 8 + 20 * len(tags) + 8
-    samples_at = values_at + 2 * 8 * height
-    tags[273] = (long8, range(samples_at, samples_at + row * height, row))
+        del numbers[338]
+    tags = {
+        tag: (kind, len(values), struct.pack(f"<{len(values)}{_FORMS[kind]}", *values))
+        for tag, (kind, values) in numbers.items()
+    }
+    values_at = 16 + 8 + 20 * (len(tags) + 2) + 8
+    samples_at = values_at + 2 * sizes.nbytes
+    starts = samples_at + rows * row * np.arange(strips, dtype="<u8")
+    tags[273] = (long8, strips, starts.tobytes())
+    tags[279] = (long8, strips, sizes.tobytes())
     directory, values = struct.pack("<4sHHQQ", b"II+\0", 8, 0, 16, len(tags)), b""
-    for tag, (kind, numbers) in tags.items():
-        packed = struct.pack(f"<{len(numbers)}{_FORMS[kind]}", *numbers)
-        directory += struct.pack("<HHQ", tag, kind, len(numbers))
+    for tag, (kind, count, packed) in sorted(tags.items()):
+        directory += struct.pack("<HHQ", tag, kind, count)
         if len(packed) > 8:
             directory += struct.pack("<Q", values_at + len(values))
             values += packed
         else:
             directory += packed.ljust(8, b"\0")
-    return directory + bytes(8) + values.ljust(2 * 8 * height, b"\0")
+    return directory + bytes(8) + values.ljust(2 * sizes.nbytes, b"\0")
 
 
 def is_whole(data: bytes | mmap.mmap) -> bool:
@@ -86,7 +97,7 @@ class _Tags:
     """The numbers in the first directory of a TIFF file, by tag.
 
     Raises:
-        struct.error, OverflowError: they are beyond the end of the file.
+        struct.error, OverflowError: they are beyond the end of the file, or too many to be a picture's.
         KeyError: there is no such tag, or it holds no numbers.
     """
 
@@ -98,6 +109,8 @@ class _Tags:
         directory = self._unpack(self._number, 8 if big else 4)[0]
         entries = directory + (8 if big else 2)
         count = self._unpack("Q" if big else "H", directory)[0]
+        if count > _MOST_ENTRIES:
+            raise OverflowError
         self._entries = {
             self._unpack("H", at)[0]: at for at in range(entries, entries + count * entry_size, entry_size)
         }
@@ -108,6 +121,8 @@ class _Tags:
     def __getitem__(self, tag: int) -> tuple[int, ...]:
         entry = self._entries[tag]
         kind, count = self._unpack("H" + self._number, entry + 2)
+        if count > _MOST_NUMBERS:
+            raise OverflowError
         form = f"{count}{_FORMS[kind]}"
         place = entry + 4 + struct.calcsize("=" + self._number)
         fits = struct.calcsize("=" + form) <= struct.calcsize("=" + self._number)
