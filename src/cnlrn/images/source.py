@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from cnlrn.errors import CnlrnError
 from cnlrn.images.limits import check_bytes
+from cnlrn.images.room import no_room_for
 
 Content = bytes | mmap.mmap
 """The bytes of a picture file."""
@@ -79,7 +80,7 @@ def _pieces(file: BinaryIO, max_pixels: int, name: str) -> Iterator[bytes]:
 
 def _mapped(start: list[bytes], rest: Iterator[bytes], name: str) -> mmap.mmap:
     """The pieces in a file that has no name and only its owner may read, mapped into memory."""
-    with no_room(name), tempfile.TemporaryFile() as copy:
+    with _writing(name), tempfile.TemporaryFile() as copy:
         copy.writelines(start)
         start.clear()
         copy.writelines(rest)
@@ -101,18 +102,9 @@ def _reading(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def no_room(name: str) -> Iterator[None]:
+def _writing(name: str) -> Iterator[None]:
     """Say where room is missing for the temporary copy of a picture."""
     try:
         yield
     except OSError as error:
         raise no_room_for(name, error.strerror or str(error)) from error
-
-
-def no_room_for(name: str, reason: str) -> CnlrnError:
-    """The error of a picture for whose temporary copy there is no room."""
-    folder = os.environ.get("TMPDIR") or "/tmp"  # where libvips and, if it can, `tempfile` write
-    return CnlrnError(
-        f"{name} is so large that it needs a temporary file, which cannot be written in {folder} ({reason}); "
-        "make room there, or name another folder by TMPDIR"
-    )

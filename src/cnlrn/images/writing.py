@@ -17,7 +17,7 @@ from cnlrn.files import check_place, replacing
 from cnlrn.images import colour, metadata
 from cnlrn.images.codecs import avif, tiff
 from cnlrn.images.picture import LazyPicture, Picture, bytes_of
-from cnlrn.images.vips import because, pyvips
+from cnlrn.images.vips import pyvips
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
                     file.write(bytes(2**16))
                     file.flush()
                     os.fsync(file.fileno())
-                raise CnlrnError(f"cannot write {path}{because(error)}") from error
+                raise CnlrnError(f"cannot write {path}: the picture cannot be encoded in this format") from error
             if file_format is _TIFF and "exif-data" in picture.metadata:
                 with temporary.open("rb+") as file:
                     tiff.add_exif(file, picture.metadata["exif-data"], image.width, image.height)
@@ -140,7 +140,7 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
             return b"".join(_avif_of_tiles(image))
         data: bytes = saver(keep="all", **file_format.options_for(image))
     except pyvips.Error as error:
-        raise CnlrnError(f"the result cannot be encoded{because(error)}") from error
+        raise CnlrnError("the result cannot be encoded") from error
     if file_format is _TIFF and "exif-data" in picture.metadata:
         with io.BytesIO(data) as file:
             tiff.add_exif(file, picture.metadata["exif-data"], image.width, image.height)
