@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import mmap
 import os
 import stat
@@ -81,9 +82,12 @@ def _pieces(file: BinaryIO, max_pixels: int, name: str) -> Iterator[bytes]:
 def _mapped(start: list[bytes], rest: Iterator[bytes], name: str) -> mmap.mmap:
     """The pieces in a file that has no name and only its owner may read, mapped into memory."""
     with _writing(name), tempfile.TemporaryFile() as copy:
-        copy.writelines(start)
-        start.clear()
-        copy.writelines(rest)
+        for piece in itertools.chain(start, rest):
+            if piece != bytes(len(piece)):
+                copy.write(piece)
+            else:  # no room on the disk for a hole
+                copy.seek(len(piece), os.SEEK_CUR)
+        copy.truncate()
         copy.flush()
         return mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ)
 

@@ -14,7 +14,7 @@ from cnlrn.images.metadata import plausible
 from cnlrn.images.picture import LazyPicture, as_vips, check_size
 from cnlrn.images.vips import Damaged
 
-_PIXEL = 14  # bytes that Pillow and the copies take for each pixel
+_PIXEL = 16  # bytes that Pillow and the copies take for each pixel
 
 
 def open_bmp(content: bytes | mmap.mmap, name: str, max_pixels: int, keep: bool = False) -> LazyPicture:
