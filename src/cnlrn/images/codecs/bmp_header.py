@@ -19,7 +19,7 @@ def picture_part(data: bytes | mmap.mmap) -> tuple[int, int, int]:
     """Width and height in pixels, and how many bytes from the beginning of the file hold the picture.
 
     Raises:
-        TooShort: there is no whole header.
+        TooShort: there is no whole header, or no samples.
     """
     try:
         (start,) = struct.unpack_from("<I", data, 10)
@@ -31,6 +31,8 @@ def picture_part(data: bytes | mmap.mmap) -> tuple[int, int, int]:
             width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, _HEADER + 4)
     except struct.error as error:
         raise TooShort from error
+    if start > len(data):
+        raise TooShort
     width, height = abs(width), abs(height)
     row = (width * bits + 31) // 32 * 4
     if compression in _RUNS:  # at worst a run for each pixel and an end for each row
