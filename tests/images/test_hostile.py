@@ -381,7 +381,7 @@ def test_only_sentences_of_ours_reach_the_terminal(tmp_path: Path) -> None:
     files = damaged_files()
     for number, data in enumerate(files.values()):
         (tmp_path / f"{number}.png").write_bytes(data)
-    command = [sys.executable, "-m", "cnlrn", "restore", tmp_path, "-o", tmp_path / "out"]
+    command = [sys.executable, "-m", "cnlrn", "restore", str(tmp_path), "-o", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     lines = sorted(done.stderr.splitlines())
     assert lines == [f"cnlrn: {tmp_path}/{number}.png is damaged or cut short" for number in range(len(files))]
