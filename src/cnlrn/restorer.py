@@ -8,12 +8,13 @@ that no exit of the network gives is resized from one that does. Files, tiles an
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,7 @@ class Restorer:
         tile: int | None = None,
         ensemble: bool = False,
         max_pixels: int = pictures.MAX_PIXELS,
+        damaged: Literal["refuse", "keep"] = "refuse",
     ) -> None:
         """Load a model.
 
@@ -120,6 +122,7 @@ class Restorer:
             ensemble: average the results of the eight flips and rotations of the input (x8 self-ensemble, Lim et al.,
                 EDSR, CVPRW 2017, sec. 3.4): a little better, eight times slower.
             max_pixels: files of larger pictures are refused, and so are results of more than 16 times as many pixels.
+            damaged: "refuse" files that are damaged or cut short, or "keep" what can be read of them, with a warning.
 
         Raises:
             CnlrnError: unknown model or device, damaged model file, or a number below 1.
@@ -127,9 +130,12 @@ class Restorer:
         for option, value in (("threads", threads), ("tile", tile), ("max_pixels", max_pixels)):
             if value is not None and value < 1:
                 raise CnlrnError(f"{option} must be at least 1, not {value}")
+        if damaged not in ("refuse", "keep"):
+            raise CnlrnError(f"damaged must be 'refuse' or 'keep', not {damaged!r}")
         path, sha256 = find(model)
         self.engine: Engine = OnnxEngine(path, sha256=sha256, device=device, threads=threads)
         self.tile, self.ensemble, self.max_pixels = tile, ensemble, max_pixels
+        self.damaged = damaged
 
     @overload
     def restore(
@@ -200,15 +206,21 @@ class Restorer:
             pictures.check_target(target)
             if target.exists() and not overwrite:
                 raise CnlrnError(f"{target} exists; say overwrite to replace it, or give another name")
-            opened = pictures.open_picture(picture, self.max_pixels)
+            opened = self._open(picture)
             with self.compute(opened, size, target=target, strip=strip, progress=progress) as restored:
                 pictures.write(restored, target)
             return target
         if output is not None:
             raise CnlrnError("an output file goes with the path of a picture; write this result yourself")
-        opened = _open(picture, self.max_pixels)
+        opened = self._open(picture)
         with self.compute(opened, size, strip=strip, progress=progress) as restored:
             return _like(picture, restored)
+
+    def _open(self, picture: Any) -> LazyPicture:
+        opened = _open(picture, self.max_pixels, self.damaged)
+        if opened.damage is not None:
+            warnings.warn(opened.damage, stacklevel=3)
+        return opened
 
     @contextmanager
     def compute(
@@ -445,11 +457,11 @@ def restore(picture: Any, *, model: _Path = DEFAULT, **options: Unpack[_FileOpti
     return Restorer(model).restore(picture, **options)
 
 
-def _open(picture: Any, max_pixels: int) -> LazyPicture:
+def _open(picture: Any, max_pixels: int, damaged: Literal["refuse", "keep"]) -> LazyPicture:
     if isinstance(picture, Picture):
         return picture.lazy()
-    if isinstance(picture, bytes):
-        return pictures.open_picture(picture, max_pixels)
+    if isinstance(picture, bytes | str | os.PathLike):
+        return pictures.open_picture(picture, max_pixels, damaged)
     if isinstance(picture, np.ndarray):
         return _from_array(picture).lazy()
     if hasattr(picture, "mode") and hasattr(picture, "convert"):

@@ -13,12 +13,9 @@ from typing import Any
 from cnlrn import pictures
 from cnlrn.batch import Outcome, decode, kept
 from cnlrn.errors import CnlrnError
-from cnlrn.files import result_suffix
 from cnlrn.restorer import Restorer, Size
 from cnlrn.search import Search
 from cnlrn.terminal import Bar, complain, say, writing_to_stdout
-
-_MOST = 512 * 2**20  # bytes that are read from stdin: it may have no end
 
 
 def restore_stream(
@@ -33,7 +30,7 @@ def restore_stream(
 ) -> None:
     """Restore the picture on stdin (`source` is "-"), or in a file, to stdout (`target` is None) or a file.
 
-    `suffix`: the format on stdout; None: as `files.result_suffix` says.
+    `suffix`: the format on stdout; None: that of the source, as `pictures.result_format` says.
     """
     if target is None:
         _check_stream(sys.stdout, "the result is a picture file and stdout is {}; give -o FILE or redirect stdout")
@@ -42,11 +39,10 @@ def restore_stream(
     if suffix is not None:
         pictures.format_of(suffix)
     restorer = make()
-    given = _read_stdin() if source == "-" else source
-    if suffix is None:
-        suffix = result_suffix(Path(given) if isinstance(given, str) else given)
-    picture = pictures.open_picture(given, restorer.max_pixels)
+    picture = pictures.open_picture(sys.stdin.buffer if source == "-" else source, restorer.max_pixels)
     decode(picture)
+    if suffix is None:
+        suffix = pictures.result_format(picture.format)
     with restorer.compute(picture, size, target=target, strip=strip) as restored:
         if target is not None:
             with kept(target, overwrite) as path:
@@ -62,16 +58,6 @@ def _check_stream(stream: Any, message: str) -> None:
     """CnlrnError where a stream, None if it is closed, cannot hold a picture."""
     if stream is None or stream.isatty():
         raise CnlrnError(message.format("closed" if stream is None else "a terminal"))
-
-
-def _read_stdin() -> bytes:
-    try:
-        data = sys.stdin.buffer.read(_MOST + 1)
-    except OSError as error:
-        raise CnlrnError(f"stdin cannot be read ({error.strerror})") from error
-    if len(data) > _MOST:
-        raise CnlrnError(f"there are more than {_MOST} bytes on stdin; give a large picture as a file")
-    return data
 
 
 def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search, json: bool) -> int:

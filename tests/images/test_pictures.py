@@ -1,4 +1,3 @@
-import errno
 import io
 import os
 import struct
@@ -556,7 +555,8 @@ def test_a_spool_gives_back_its_rows_from_memory_or_disk(
     with Spool(300, 7, bands, dtype, tmp_path / "picture.png") as spool:
         for top, bottom in ((0, 1), (1, 128), (128, 300)):
             spool.append(rows[top:bottom])
-        assert len(list(tmp_path.iterdir())) == (most == 0)
+        assert spool.on_disk == (most == 0)
+        assert not list(tmp_path.iterdir())  # the file has no name, so nothing is left however the process ends
         np.testing.assert_array_equal(pictures.as_array(spool.image()), rows)
     assert not list(tmp_path.iterdir())
 
@@ -586,14 +586,6 @@ def test_a_spool_on_a_full_disk_names_the_target_and_leaves_nothing(
         with room_for(50), pytest.raises(CnlrnError, match=r"cannot write .*picture\.png \(File too large\)"):
             spool(rows)
         assert not list(tmp_path.iterdir())
-
-    class FullDisk(io.BytesIO):
-        def write(self, _: Any) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "open", lambda *_: FullDisk())
-    with pytest.raises(CnlrnError, match=r"cannot write .*picture\.png \(No space left on device\)"):
-        spool(3)
 
 
 def test_a_spool_in_a_folder_that_is_gone_names_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,42 +5,43 @@ A format that is only read is one file in `cnlrn.images.codecs` and its name in 
 
 from __future__ import annotations
 
-import mmap
-import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cnlrn.errors import CnlrnError
 from cnlrn.images import colour, metadata
+from cnlrn.images.limits import check_decoder
 from cnlrn.images.picture import LazyPicture, check_size
 from cnlrn.images.profiles import ADOBE_RGB, ColourSpace
-from cnlrn.images.vips import damage, pyvips
+from cnlrn.images.source import Content
+from cnlrn.images.vips import damage, load
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A file to be opened, or the bytes of one.
+    """The bytes of a file to be opened.
 
-    `source`: what libraries are given. `content`: its bytes, perhaps mapped. `name`: for messages. `max_pixels`: the
-    limit that a codec checks before it decodes.
+    `name`: for messages. `max_pixels`: the limit that a codec checks before it decodes. `keep`: what can be read of a
+    damaged file is wanted.
     """
 
-    source: str | os.PathLike[str] | bytes
-    content: bytes | mmap.mmap
+    content: Content
     name: str
     max_pixels: int
+    keep: bool = False
 
     def check_size(self, width: int, height: int) -> None:
         """CnlrnError if so many pixels are beyond the limit."""
         check_size(width, height, self.max_pixels, self.name)
 
+    def check_decoder(self, width: int, height: int, pixel: int) -> None:
+        """CnlrnError if a decoder that takes `pixel` bytes a pixel would take too much memory."""
+        check_decoder(width, height, pixel, self.max_pixels, self.name)
+
     def load(self, loader: str, **options: Any) -> Any:
         """The libvips image of the file, by one of libvips' loaders; CnlrnError if damaged or beyond the limit."""
         with damage(self.name):
-            if isinstance(self.source, bytes):
-                image = getattr(pyvips.Image, f"{loader}_buffer")(self.source, **options)
-            else:
-                image = getattr(pyvips.Image, loader)(os.fsencode(self.source), **options)
+            image = load(loader, self.content, keep=self.keep, **options)
         self.check_size(image.width, image.height)
         return image
 

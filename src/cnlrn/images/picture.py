@@ -71,12 +71,13 @@ class LazyPicture(_Extras):
     """One still picture, upright, whose samples are decoded or computed when they are asked for.
 
     `image`: a libvips image of 1 (gray) or 3 (RGB) bands, and one more if `has_alpha`; uchar, ushort or float.
-    `name`: for error messages.
+    `name`: for error messages. `damage`: a sentence, if the file is damaged and what could be read of it was kept.
     """
 
     image: Any
     has_alpha: bool = False
     name: str = "the picture"
+    damage: str | None = None
 
     @property
     def width(self) -> int:

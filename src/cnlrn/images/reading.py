@@ -5,17 +5,17 @@ The content tells the format, whatever the name says.
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 import os
-import stat
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 from cnlrn.errors import CnlrnError
 from cnlrn.images.codec import Codec, PictureFile
 from cnlrn.images.codecs import bmp, gif, heif, jpeg, png, tiff_pictures, webp
 from cnlrn.images.picture import MAX_PIXELS, LazyPicture, Picture
+from cnlrn.images.source import Content, content_of, read_stream
+from cnlrn.images.vips import Damaged
 
 _CODECS: tuple[Codec, ...] = (png, jpeg, webp, tiff_pictures, heif, bmp, gif)
 _HEAD = 64  # bytes that tell a format
@@ -34,58 +34,56 @@ def read(source: str | os.PathLike[str] | bytes) -> Picture:
     return open_picture(source).read()
 
 
-def open_picture(source: str | os.PathLike[str] | bytes, max_pixels: int = MAX_PIXELS) -> LazyPicture:
-    """Open a picture file, or the bytes of one.
+def open_picture(
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    max_pixels: int = MAX_PIXELS,
+    damaged: Literal["refuse", "keep"] = "refuse",
+) -> LazyPicture:
+    """Open a picture file, the bytes of one, or what an open file or pipe holds from where it is.
 
     PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP and GIF, recognised by content, whatever the name says. The EXIF orientation
     is applied, palettes are expanded, CMYK and Lab are converted to sRGB; RGB and gray keep their own profile, and get
-    one where the file names their colour space in another way. Of most formats only the header is read, so a file that
-    is damaged further on says so when its samples are asked for.
+    one where the file names their colour space in another way. The file is read at once, so what happens to it
+    afterwards changes nothing; of most formats only the header is decoded, so a file that is damaged further on says so
+    when its samples are asked for.
+
+    `damaged`: "refuse", or "keep" what can be read, which decodes the file at once; the picture's `damage` tells of it.
 
     Raises:
-        CnlrnError: no such file, not readable, empty, cut short, not a picture, of more than `max_pixels` pixels,
-            several frames, or of a kind that cannot be read rightly.
+        CnlrnError: no such file, not readable, empty, cut short, not a picture, changed while it was read, of more than
+            `max_pixels` pixels or `limits.max_bytes` bytes, several frames, or of a kind that cannot be read rightly.
     """
     if isinstance(source, bytes):
-        return _opened(source, source, "the picture", max_pixels)
-    with _content(Path(source)) as content:
-        return _opened(source if isinstance(content, mmap.mmap) else content, content, str(source), max_pixels)
-
-
-@contextlib.contextmanager
-def _content(path: Path) -> Iterator[bytes | mmap.mmap]:
-    """The bytes of a file, mapped into memory rather than read if it is a regular one."""
+        content: Content = source
+        name = "the picture"
+    elif isinstance(source, str | os.PathLike):
+        content, name = content_of(Path(source), max_pixels), str(source)
+    else:
+        content, name = read_stream(source, max_pixels, "the picture"), "the picture"
+    file = PictureFile(content, name, max_pixels)
+    if damaged == "refuse":
+        return _opened(file)
     try:
-        with path.open("rb") as file:
-            facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode):  # a pipe, say
-                yield file.read()
-            elif facts.st_size == 0:
-                yield b""
-            else:
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                    yield mapped
-    except FileNotFoundError:
-        raise CnlrnError(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise CnlrnError(f"{path} is a folder; give a picture file") from None
-    except (OSError, ValueError) as error:
-        raise CnlrnError(f"{path} cannot be read ({getattr(error, 'strerror', error)})") from error
+        picture = _opened(file)
+        picture.decode()
+    except Damaged:
+        picture = _opened(replace(file, keep=True))
+        picture.decode()
+        return replace(picture, damage=f"{name} is damaged or cut short; what can be read of it is kept")
+    return picture
 
 
-def _opened(
-    source: str | os.PathLike[str] | bytes, content: bytes | mmap.mmap, name: str, max_pixels: int
-) -> LazyPicture:
-    """The picture in a file or in bytes (`source`), whose `content` tells the format."""
-    if not content:
-        raise CnlrnError(f"{name} is empty")
-    head = content[:_HEAD]
+def _opened(file: PictureFile) -> LazyPicture:
+    """The picture in a file, whose first bytes tell its format."""
+    if not file.content:
+        raise CnlrnError(f"{file.name} is empty")
+    head = file.content[:_HEAD]
     for codec in _CODECS:
         if codec.matches(head):
-            return codec.open_file(PictureFile(source, content, name, max_pixels))
+            return codec.open_file(file)
     for magic, kind in _KNOWN.items():
         if head.startswith(magic):
-            raise CnlrnError(f"{name} is a {kind} file, which cannot be read; convert it to {READABLE}")
+            raise CnlrnError(f"{file.name} is a {kind} file, which cannot be read; convert it to {READABLE}")
     if head[4:8] == b"ftyp":
-        raise CnlrnError(f"{name} is a video, which cannot be read; give a still picture of it")
-    raise CnlrnError(f"{name} is not a {READABLE} picture")
+        raise CnlrnError(f"{file.name} is a video, which cannot be read; give a still picture of it")
+    raise CnlrnError(f"{file.name} is not a {READABLE} picture")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
 from cnlrn.errors import CnlrnError
-from cnlrn.files import beside
 from cnlrn.images.codecs import tiff
 from cnlrn.images.picture import Pixels, as_vips, fits_memory
 from cnlrn.images.vips import pyvips
@@ -22,7 +20,8 @@ class Spool:
     """Rows of a picture that are being computed, from top to bottom: in memory, or in a file when they are many.
 
     The file is an uncompressed TIFF, which libvips reads piece by piece, where it would map raw samples into memory. It
-    lies in the folder where the picture will be written and is gone when the spool is closed.
+    takes room in the folder where the picture will be written, has no name there, and is gone when the spool is closed
+    or the process ends, however it does.
     """
 
     def __init__(self, height: int, width: int, bands: int, dtype: Any, target: Path | None) -> None:
@@ -33,14 +32,13 @@ class Spool:
         """
         self._shape, self._dtype, self._filled = (height, width, bands), np.dtype(dtype), 0
         self._rows: Pixels | None = None
-        self._file: io.BufferedWriter | None = None
+        self._file: IO[bytes] | None = None
         self._target = target
         if target is None or fits_memory(height * width * bands * self._dtype.itemsize):
             self._rows = np.empty(self._shape, dtype)
         else:
             with _disk(target):
-                self._path = beside(target, ".rows")
-                self._file = self._path.open("xb")
+                self._file = tempfile.TemporaryFile(dir=target.parent)  # noqa: SIM115 - closed by `close`
 
     def __enter__(self) -> Self:
         """Nothing but itself."""
@@ -78,14 +76,14 @@ class Spool:
         assert self._target is not None
         with _disk(self._target):
             self._file.flush()
-        return pyvips.Image.tiffload(os.fsencode(self._path), access="sequential")
+        source = pyvips.Source.new_from_descriptor(self._file.fileno())
+        return pyvips.Image.tiffload_source(source, access="sequential")
 
     def close(self) -> None:
-        """Remove the file, if there is one."""
+        """Give the room back."""
         if self._file is not None:
             with contextlib.suppress(OSError):  # what could not be flushed is not wanted any more
                 self._file.close()
-            self._path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

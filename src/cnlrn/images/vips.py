@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import mmap
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from cnlrn.errors import CnlrnError
+from cnlrn.images.room import no_room_for
 
 os.environ.setdefault("VIPS_WARNING", "0")  # libvips shall print no warnings
 import pyvips
 
 _BELOW_ERRORS = 0b11111000  # GLib's levels: what ends no program
 
-__all__ = ["because", "damage", "pyvips"]
+__all__ = ["Damaged", "damage", "load", "pyvips"]
 
 pyvips.cache_set_max(0)  # a file may change between two readings of it
 
@@ -34,16 +37,44 @@ pyvips.glib_lib.g_log_set_handler(b"VIPS", _BELOW_ERRORS, pyvips.ffi.cast("GLogF
 pyvips.error._to_string = _text  # or libvips would keep the message, and every later call would fail at it
 
 
+_STRICT = {"jpegload": "warning"}
+"""What libvips calls the faults at which a loader has to fail, those that lose samples, if not "error"."""
+
+
+class Damaged(CnlrnError):
+    """A picture file that is damaged or cut short."""
+
+    @classmethod
+    def named(cls, name: str) -> Damaged:
+        """The error of the picture that is called so."""
+        return cls(f"{name} is damaged or cut short")
+
+
+def load(
+    loader: str, content: bytes | mmap.mmap, *, keep: bool = False, fail_on: str | None = None, **options: Any
+) -> Any:
+    """The libvips image in the bytes of a file, which are not copied.
+
+    `loader`: such as "pngload". `keep`: what cannot be decoded of a damaged file is left blank. `fail_on`: the faults
+    at which it fails otherwise, by libvips' names; those that lose samples if None.
+    """
+    source = pyvips.Source.new_from_memory(content)
+    fail_on = "none" if keep else fail_on or _STRICT.get(loader, "error")
+    image = getattr(pyvips.Image, f"{loader}_source")(source, fail_on=fail_on, **options)
+    image._references.append(source)  # or the bytes could be gone before samples are asked for
+    return image
+
+
 @contextlib.contextmanager
 def damage(name: str) -> Iterator[None]:
-    """Name the picture that libvips could not decode."""
+    """Name the picture that libvips could not decode, or the disk that has no room for what it decodes.
+
+    libvips' own words are left out: those of all threads are in one place, so they may be about another picture.
+    """
     try:
         yield
     except pyvips.Error as error:
-        raise CnlrnError(f"{name} is damaged or cut short{because(error)}") from error
-
-
-def because(error: Exception) -> str:
-    """The first line of libvips' message, or of another's, in brackets; nothing if it has none."""
-    lines = [line.strip() for line in str(getattr(error, "detail", error)).splitlines() if line.strip()]
-    return f" ({lines[0]})" if lines else ""
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if os.strerror(code) in str(error.detail):
+                raise no_room_for(name, os.strerror(code)) from error
+        raise Damaged.named(name) from error

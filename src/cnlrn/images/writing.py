@@ -17,7 +17,7 @@ from cnlrn.files import check_place, replacing
 from cnlrn.images import colour, metadata
 from cnlrn.images.codecs import avif, jpeg_segments, png_texts, tiff, webp_exif
 from cnlrn.images.picture import LazyPicture, Picture, bytes_of
-from cnlrn.images.vips import because, pyvips
+from cnlrn.images.vips import pyvips
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
                     file.write(bytes(2**16))
                     file.flush()
                     os.fsync(file.fileno())
-                raise CnlrnError(f"cannot write {path}{because(error)}") from error
+                raise CnlrnError(f"cannot write {path}: the picture cannot be encoded in this format") from error
     except OSError as error:
         raise CnlrnError(f"cannot write {path} ({error.strerror})") from error
 
@@ -155,7 +155,7 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
         try:
             _save(image, file_format, told, file)
         except pyvips.Error as error:
-            raise CnlrnError(f"the result cannot be encoded{because(error)}") from error
+            raise CnlrnError("the result cannot be encoded") from error
         return file.getvalue()
 
 

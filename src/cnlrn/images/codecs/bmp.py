@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mmap
 import struct
 
 import numpy as np
@@ -11,10 +10,14 @@ import numpy as np
 from cnlrn.errors import CnlrnError
 from cnlrn.images import colour
 from cnlrn.images.codec import PictureFile
+from cnlrn.images.codecs import bmp_header
 from cnlrn.images.metadata import plausible
 from cnlrn.images.picture import LazyPicture, as_vips
 from cnlrn.images.profiles import D65, ColourSpace
-from cnlrn.images.vips import because
+from cnlrn.images.source import Content
+from cnlrn.images.vips import Damaged
+
+_PIXEL = 16  # bytes that Pillow and the copies take for each pixel
 
 SUFFIXES = (".bmp", ".dib")
 _HEADER = 14  # where the second header begins, whose size tells its version
@@ -31,23 +34,27 @@ def open_file(file: PictureFile) -> LazyPicture:
     """The picture in a BMP file, by Pillow, which decodes at once. CnlrnError as a `Codec`'s."""
     from PIL import BmpImagePlugin
 
+    content = file.content
     try:
-        with BmpImagePlugin.BmpImageFile(io.BytesIO(file.content[:])) as image:
-            file.check_size(*image.size)
+        width, height, length = bmp_header.picture_part(content)
+        file.check_size(width, height)
+        file.check_decoder(width, height, _PIXEL)
+        part = content[:length].ljust(length if file.keep else 0, b"\0")
+        with BmpImagePlugin.BmpImageFile(io.BytesIO(part)) as image:
             mode = {"1": "L", "L": "L", "RGBA": "RGBA"}.get(image.mode, "RGB")
-            samples = np.atleast_3d(np.asarray(image.convert(mode)))
+            samples = np.atleast_3d(np.asarray(image if image.mode == mode else image.convert(mode)))
             across, down = (dots / 25.4 for dots in image.info.get("dpi", (0, 0)))
     except CnlrnError:
         raise
     except Exception as error:  # Pillow lets through whatever its parsers stumble over
-        raise CnlrnError(f"{file.name} is damaged or cut short{because(error)}") from error
-    icc = _profile(file.content, gray=mode == "L")
+        raise Damaged.named(file.name) from error
+    icc = _profile(content, gray=mode == "L")
     return LazyPicture(
         as_vips(samples), mode == "RGBA", file.name, icc=icc, resolution=plausible(across, down), format=".bmp"
     )
 
 
-def _profile(data: bytes | mmap.mmap, gray: bool) -> bytes | None:
+def _profile(data: Content, gray: bool) -> bytes | None:
     """The ICC profile in a BMP, or one of the colour space that its header tells by numbers."""
     (size,) = struct.unpack_from("<I", data, _HEADER)
     if size < _V4 or len(data) < _HEADER + size:

@@ -17,7 +17,7 @@ def open_file(file: PictureFile) -> LazyPicture:
     """The picture in a GIF. CnlrnError as a `Codec`'s, and of an animation."""
     if len(file.content) >= 10:
         file.check_size(*(int.from_bytes(file.content[at : at + 2], "little") for at in (6, 8)))
-    image = file.load("gifload", fail_on="error")
+    image = file.load("gifload")
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
         raise several(file.name)
     return file.picture(image)

@@ -18,9 +18,10 @@ from cnlrn.images.codecs.heif_items import Container, container
 from cnlrn.images.codecs.jpeg import GAIN_MAP
 from cnlrn.images.picture import LazyPicture, as_vips
 from cnlrn.images.profiles import ColourSpace
-from cnlrn.images.vips import because, pyvips
+from cnlrn.images.vips import Damaged, pyvips
 
 SUFFIXES = (".avif", ".heic", ".heif", ".hif")
+_PIXEL = {"uchar": 18, "ushort": 25}  # bytes that libheif takes for each pixel, by libvips' sample formats
 _BRANDS = {b"avif", b"avis", b"mif1", b"mif2", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"miaf"}
 
 
@@ -40,7 +41,7 @@ def open_file(file: PictureFile) -> LazyPicture:
         coding, points = parts.coding(), parts.code_points()
         file.check_size(*parts.size())
     except (struct.error, KeyError, IndexError, ValueError) as error:
-        raise CnlrnError(f"{file.name} is damaged or cut short") from error
+        raise Damaged.named(file.name) from error
     space = ColourSpace.of_code_points(*points, file.name) if points else None
     if coding == b"av01":
         image = _avif(file)
@@ -67,7 +68,8 @@ def _notes(parts: Container, name: str) -> tuple[str, ...]:
 
 
 def _avif(file: PictureFile) -> Any:
-    image = file.load("heifload", fail_on="truncated")
+    image = file.load("heifload")
+    file.check_decoder(image.width, image.height, _PIXEL[image.format])
     bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
     return _full_range(image, bits) if image.format == "ushort" else image
 
@@ -92,7 +94,7 @@ def _heic(file: PictureFile) -> Any:
     except CnlrnError:
         raise
     except Exception as error:  # pi-heif names several, and lets through what NumPy stumbles over
-        raise CnlrnError(f"{file.name} is damaged or cut short{because(error)}") from error
+        raise Damaged.named(file.name) from error
     gray = samples.shape[2] < 3
     deep = samples.dtype == np.uint16
     interpretation = ("grey16" if deep else "b-w") if gray else ("rgb16" if deep else "srgb")

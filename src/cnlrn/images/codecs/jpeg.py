@@ -5,7 +5,10 @@ Sources: JPEG (ITU-T T.81), Ultra HDR (Android), ISO 21496-1 (gain maps) and App
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cnlrn.images.codec import PictureFile
+from cnlrn.images.codecs import jpeg_header
 from cnlrn.images.picture import LazyPicture
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -20,6 +23,7 @@ def matches(head: bytes) -> bool:
 
 def open_file(file: PictureFile) -> LazyPicture:
     """The picture in a JPEG; only its header is read. CnlrnError as a `Codec`'s."""
-    image = file.load("jpegload", fail_on="truncated")
+    file = replace(file, content=jpeg_header.mended(file.content))
+    image = file.load("jpegload")
     has_map = any(file.content.find(mark) >= 0 for mark in _MARKS)
     return file.picture(image, notes=(f"{file.name}: {GAIN_MAP}",) if has_map else ())

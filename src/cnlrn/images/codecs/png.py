@@ -5,19 +5,17 @@ Sources: PNG, third edition (W3C, 2025); the order in which colour chunks count 
 
 from __future__ import annotations
 
-import mmap
 import struct
-from collections.abc import Iterator
 
 from cnlrn.errors import CnlrnError
 from cnlrn.images.codec import PictureFile, several
+from cnlrn.images.codecs import png_chunks
 from cnlrn.images.picture import LazyPicture
 from cnlrn.images.profiles import BT709, ColourSpace
 
 SUFFIXES = (".png", ".apng")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TELLING = {b"IHDR": 8, b"acTL": 4, b"cICP": 4, b"iCCP": 0, b"sRGB": 0, b"gAMA": 4, b"cHRM": 32}  # and how much of each
-_MOST = 100_000  # chunks that are looked at
 _GAMMA_OF_SRGB = (0.45, 0.46)  # programs write 0.45455 beside samples that are sRGB
 
 
@@ -29,26 +27,16 @@ def matches(head: bytes) -> bool:
 def open_file(file: PictureFile) -> LazyPicture:
     """The picture in a PNG; only its header is read. CnlrnError as a `Codec`'s, and of an animation or HDR."""
     told: dict[bytes, bytes] = {}
-    for kind, place in chunks(file.content):
+    for kind, place in png_chunks.chunks(file.content):
+        if kind == b"IDAT":  # what follows the samples tells nothing of colours
+            break
         if kind in _TELLING:
             told.setdefault(kind, file.content[place.start : min(place.stop, place.start + _TELLING[kind])])
     if len(told.get(b"IHDR", b"")) >= 8:  # libvips prints complaints about impossible sizes
         file.check_size(*struct.unpack_from(">II", told[b"IHDR"]))
     if int.from_bytes(told.get(b"acTL", b"")[:4]) > 1:
         raise several(file.name)
-    return file.picture(file.load("pngload", fail_on="truncated"), _space(told, file.name))
-
-
-def chunks(data: bytes | mmap.mmap) -> Iterator[tuple[bytes, range]]:
-    """Types of the chunks before the first one of samples, and where in `data` the content of each lies."""
-    at = len(_SIGNATURE)
-    for _ in range(_MOST):
-        content = range(at + 8, at + 8 + int.from_bytes(data[at : at + 4]))
-        kind = data[at + 4 : at + 8]
-        at = content.stop + 4  # behind the checksum
-        if kind == b"IDAT" or at > len(data):
-            return
-        yield kind, content
+    return file.picture(file.load("pngload"), _space(told, file.name))
 
 
 def _space(told: dict[bytes, bytes], name: str) -> ColourSpace | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,6 +15,7 @@ from cnlrn.images.exif import Directory, Exif, Layout, Value
 
 _FORMS = {3: "H", 4: "I", 16: "Q"}  # types of numbers, as `struct` writes them
 _IPTC, _UNDEFINED = 33723, 7  # a tag, and a type: any bytes
+_MOST_STRIPS = 2**20  # with one row each
 _UNKNOWN_RESOLUTION: Directory = {
     282: Value(5, struct.pack("<II", 1, 1)),
     283: Value(5, struct.pack("<II", 1, 1)),
@@ -24,38 +24,48 @@ _UNKNOWN_RESOLUTION: Directory = {
 
 
 def header(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> bytes:
-    """What goes before the samples in an uncompressed BigTIFF (little-endian, a row a strip; TIFF 6.0)."""
+    """What goes before the samples in an uncompressed BigTIFF (little-endian; TIFF 6.0).
+
+    A row a strip, or in pictures of more than a million rows 16, as libvips reads them again only so far back.
+    """
     short, long, long8 = _FORMS
     row = width * bands * dtype.itemsize
-    tags: dict[int, tuple[int, Sequence[int]]] = {
+    rows = 1 if height <= _MOST_STRIPS else 16
+    strips = -(-height // rows)
+    sizes = np.full(strips, rows * row, "<u8")
+    sizes[-1] = (height - rows * (strips - 1)) * row
+    numbers: dict[int, tuple[int, list[int]]] = {
         256: (long, [width]),
         257: (long, [height]),
         258: (short, [8 * dtype.itemsize] * bands),
         259: (short, [1]),  # no compression
         262: (short, [1 if bands < 3 else 2]),  # gray or RGB
-        273: (long8, []),  # where strips begin: after this header
         277: (short, [bands]),
-        278: (long, [1]),  # rows a strip
-        279: (long8, [row] * height),
+        278: (long, [rows]),
         284: (short, [1]),  # the bands of a pixel side by side
         338: (short, [2]),  # alpha, not premultiplied
         339: (short, [3 if dtype.kind == "f" else 1] * bands),
     }
     if bands in (1, 3):
-        del tags[338]
-    values_at = 16 + 8 + 20 * len(tags) + 8
-    samples_at = values_at + 2 * 8 * height
-    tags[273] = (long8, range(samples_at, samples_at + row * height, row))
+        del numbers[338]
+    tags = {
+        tag: (kind, len(values), struct.pack(f"<{len(values)}{_FORMS[kind]}", *values))
+        for tag, (kind, values) in numbers.items()
+    }
+    values_at = 16 + 8 + 20 * (len(tags) + 2) + 8
+    samples_at = values_at + 2 * sizes.nbytes
+    starts = samples_at + rows * row * np.arange(strips, dtype="<u8")
+    tags[273] = (long8, strips, starts.tobytes())
+    tags[279] = (long8, strips, sizes.tobytes())
     directory, values = struct.pack("<4sHHQQ", b"II+\0", 8, 0, 16, len(tags)), b""
-    for tag, (kind, numbers) in tags.items():
-        packed = struct.pack(f"<{len(numbers)}{_FORMS[kind]}", *numbers)
-        directory += struct.pack("<HHQ", tag, kind, len(numbers))
+    for tag, (kind, count, packed) in sorted(tags.items()):
+        directory += struct.pack("<HHQ", tag, kind, count)
         if len(packed) > 8:
             directory += struct.pack("<Q", values_at + len(values))
             values += packed
         else:
             directory += packed.ljust(8, b"\0")
-    return directory + bytes(8) + values.ljust(2 * 8 * height, b"\0")
+    return directory + bytes(8) + values.ljust(2 * sizes.nbytes, b"\0")
 
 
 def add_metadata(file: BinaryIO, exif: Exif | None, iptc: bytes | None, *, has_resolution: bool) -> None:

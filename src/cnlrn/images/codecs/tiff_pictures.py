@@ -78,8 +78,9 @@ def open_file(file: PictureFile) -> LazyPicture:
         if page.width < 1 or page.height < 1:
             raise Damaged("it has no size")
         _check(page, file.name)
-        tags.pieces(page)
-        if page.compression in _DEFLATE:
+        if not file.keep:
+            tags.pieces(page)
+        if page.compression in _DEFLATE and not file.keep:
             tiff_samples.check_sums(page)
         usual = _is_usual(page)
         fail_on = "warning" if page.is_tiled else "error"  # libvips 8.18 calls damage of tiles no error
@@ -87,7 +88,7 @@ def open_file(file: PictureFile) -> LazyPicture:
         image, notes = _without_extras(image, page, file.name)
         space = _space(page)
     except Damaged as error:
-        raise CnlrnError(f"{file.name} is damaged or cut short ({error})") from error
+        raise vips.Damaged(f"{file.name} is damaged or cut short ({error})") from error
     return file.picture(image, space, notes)
 
 

@@ -15,7 +15,7 @@ def matches(head: bytes) -> bool:
 
 def open_file(file: PictureFile) -> LazyPicture:
     """The picture in a WebP; only its header is read. CnlrnError as a `Codec`'s, and of an animation."""
-    image = file.load("webpload", fail_on="truncated")
+    image = file.load("webpload")
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
         raise several(file.name)
     return file.picture(image)
