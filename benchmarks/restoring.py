@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnlrn import pictures
+from cnlrn import images
+from cnlrn.images import Picture
 from cnlrn.models import DEFAULT
-from cnlrn.pictures import Picture
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "kitten.png"
 CASES = (
@@ -35,7 +35,7 @@ CASES = (
 
 def picture(width: int, height: int, dtype: type) -> Picture:
     """The example, mirrored to and fro until it is large enough."""
-    example = pictures.read(EXAMPLE).pixels
+    example = images.read(EXAMPLE).pixels
     lacking = (max(0, height - example.shape[0]), max(0, width - example.shape[1]))
     pixels = np.pad(example, ((0, lacking[0]), (0, lacking[1]), (0, 0)), mode="symmetric")[:height, :width]
     if dtype == np.uint16:
@@ -64,7 +64,7 @@ def main() -> None:
     for width, height, dtype, suffix, runs in CASES:
         with tempfile.TemporaryDirectory(dir=".") as folder:
             source, target = Path(folder, "in.tif"), Path(folder, f"out.{suffix}")
-            pictures.write(picture(width, height, dtype), source)
+            images.write(picture(width, height, dtype), source)
             command = [sys.executable, "-m", "cnlrn", "restore", source, "-o", target, "--overwrite", "--model", model]
             figures = [measure(list(map(str, command))) for _ in range(runs)]
         seconds, memory = (statistics.median(column) for column in zip(*figures, strict=True))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cnlrn import networks, pictures, tiles
+from cnlrn import images, networks, tiles
 from cnlrn.networks.checkpoints import load_checkpoint
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "colosseum.png"
@@ -29,7 +29,7 @@ def main() -> None:
     network = networks.build(given.network).eval()
     if given.weights:
         load_checkpoint(network, given.weights)
-    lr = pictures.read(given.picture).pixels
+    lr = images.read(given.picture).pixels
     height, width = lr.shape[:2]
     scale = max(network.scales)
 

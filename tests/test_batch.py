@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tiny_model import write_tiny_model
 
-from cnlrn import CnlrnError, Restorer, batch, pictures
+from cnlrn import CnlrnError, Restorer, batch, images
 from cnlrn.batch import Job, Search, restore_all
-from cnlrn.pictures import LazyPicture, Picture
+from cnlrn.images import LazyPicture, Picture
 from cnlrn.restorer import Size
 
 
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """photos/: a.png, b.jpg, notes.txt, .hidden.png, deep/c.png, deep/er/d.png; the current folder is its parent."""
     for name in ("a.png", "b.jpg", ".hidden.png", "deep/c.png", "deep/er/d.png"):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
-        pictures.write(Picture(np.full((4, 6, 3), 99, np.uint8)), tmp_path / "photos" / name)
+        images.write(Picture(np.full((4, 6, 3), 99, np.uint8)), tmp_path / "photos" / name)
     (tmp_path / "photos" / "notes.txt").write_text("not a picture")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "photos"
@@ -156,7 +156,7 @@ def test_everything_in_a_folder_is_restored(folder: Path, restorer: Restorer) ->
     outcomes = list(restore_all(restorer, Search(["photos"], "out")))
     assert [(o.status, o.before, o.after) for o in outcomes] == [("done", (6, 4), (24, 16))] * 4
     assert files(Path("out")) == {"a_x4.png", "b_x4.jpg", "deep/c_x4.png", "deep/er/d_x4.png"}
-    assert pictures.read("out/deep/er/d_x4.png").pixels.shape == (16, 24, 3)
+    assert images.read("out/deep/er/d_x4.png").pixels.shape == (16, 24, 3)
 
 
 def test_a_second_run_does_what_the_first_left(folder: Path, restorer: Restorer) -> None:
@@ -187,14 +187,14 @@ def test_bad_pictures_stop_nothing_and_say_why(folder: Path, restorer: Restorer)
 def test_an_unexpected_failure_stops_nothing_either(
     folder: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = pictures.write
+    write = images.write
 
-    def fail_once(picture: LazyPicture, path: Path) -> None:
+    def fail_once(picture: LazyPicture, path: Path, *, overwrite: bool) -> None:
         if path.name == "b_x4.jpg":
             raise RuntimeError("of an unforeseen kind")
-        write(picture, path)
+        write(picture, path, overwrite=overwrite)
 
-    monkeypatch.setattr(pictures, "write", fail_once)
+    monkeypatch.setattr(images, "write", fail_once)
     outcomes = list(restore_all(restorer, Search(["photos"], "out"), overwrite=True))
     assert [outcome.status for outcome in outcomes] == ["done", "failed", "done", "done"]
     assert outcomes[1].reason == "photos/b.jpg failed unexpectedly (RuntimeError: of an unforeseen kind)"
@@ -221,7 +221,7 @@ def test_options_reach_every_picture(folder: Path, restorer: Restorer) -> None:
     parts: list[float] = []
     for outcome in restore_all(restorer, Search(["photos"], "out", Size(width=13)), progress=parts.append):
         assert outcome.target is not None
-        assert pictures.read(outcome.target).pixels.shape == (9, 13, 3)
+        assert images.read(outcome.target).pixels.shape == (9, 13, 3)
     assert parts == [1.0] * 4
 
 
@@ -243,12 +243,12 @@ def test_a_million_pictures_are_not_listed_before_the_first_is_restored(restorer
 def test_an_interruption_finishes_what_is_being_written_and_leaves_nothing_else(
     folder: Path, restorer: Restorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writing, interrupted, write = threading.Event(), threading.Event(), pictures.write
+    writing, interrupted, write = threading.Event(), threading.Event(), images.write
 
-    def slow(picture: LazyPicture, path: Path) -> None:
+    def slow(picture: LazyPicture, path: Path, *, overwrite: bool) -> None:
         writing.set()
         assert interrupted.wait(60)
-        write(picture, path)
+        write(picture, path, overwrite=overwrite)
 
     def interrupt(part: float) -> None:
         seen.append(part)
@@ -258,7 +258,7 @@ def test_an_interruption_finishes_what_is_being_written_and_leaves_nothing_else(
             raise KeyboardInterrupt
 
     seen: list[float] = []
-    monkeypatch.setattr(pictures, "write", slow)
+    monkeypatch.setattr(images, "write", slow)
     with pytest.raises(KeyboardInterrupt):
         list(restore_all(restorer, Search(["photos"], "out"), progress=interrupt))
     assert files(Path("out")) == {"a_x4.png"}
@@ -269,17 +269,17 @@ def test_a_large_result_is_written_before_the_next_is_computed(
 ) -> None:
     (tmp_path / "large").mkdir()
     for name in "ab":  # results of more than 64 MB
-        pictures.write(Picture(np.full((850, 850, 3), 999, np.uint16)), tmp_path / "large" / f"{name}.png")
-    writing, write = threading.Event(), pictures.write
+        images.write(Picture(np.full((850, 850, 3), 999, np.uint16)), tmp_path / "large" / f"{name}.png")
+    writing, write = threading.Event(), images.write
     beside = []
 
-    def watched(picture: LazyPicture, path: Path) -> None:
+    def watched(picture: LazyPicture, path: Path, *, overwrite: bool) -> None:
         writing.set()
         time.sleep(0.05)
-        write(picture, path)
+        write(picture, path, overwrite=overwrite)
         writing.clear()
 
-    monkeypatch.setattr(pictures, "write", watched)
+    monkeypatch.setattr(images, "write", watched)
     search = Search([str(tmp_path / "large")])
     outcomes = list(restore_all(restorer, search, progress=lambda _: beside.append(writing.is_set())))
     assert [outcome.status for outcome in outcomes] == ["done"] * 2
@@ -293,23 +293,6 @@ def test_the_search_says_which_file_the_output_names(folder: Path) -> None:
     assert Search(["photos"], "out").file is None
     assert batch.Search(["photos/a.png"]).single
     assert not batch.Search(["photos"]).single
-
-
-def test_a_full_folder_for_temporary_files_is_not_taken_for_damage(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def fail(picture: LazyPicture) -> None:
-        raise CnlrnError("a.png is damaged or cut short")
-
-    picture = pictures.open_picture(folder / "a.png")
-    batch.decode(picture)
-    monkeypatch.setattr(LazyPicture, "decode", fail)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with pytest.raises(CnlrnError, match="is damaged"):
-        batch.decode(picture)
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
-    with pytest.raises(CnlrnError, match=r"temporary files, .*none, has 0 MB left .* set TMPDIR to another"):
-        batch.decode(picture)
 
 
 def test_a_size_far_from_all_proportions_is_refused_in_words(folder: Path, restorer: Restorer) -> None:

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from tiny_model import write_tiny_model
 
-from cnlrn import cli, pictures
-from cnlrn.pictures import Picture, read
+from cnlrn import cli, images
+from cnlrn.images import Picture, read
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    pictures.write(Picture(np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)), tmp_path / "photo.png")
+    images.write(Picture(np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)), tmp_path / "photo.png")
     return tmp_path / "photo.png"
 
 
@@ -186,7 +186,7 @@ def test_closed_streams_are_told_of(photo: Path, model: str) -> None:
 def test_a_pattern_of_one_file_goes_to_stdout(photo: Path, model: str) -> None:
     command = [sys.executable, "-m", "cnlrn", "restore", str(photo.with_name("pho*")), "-o", "-", "--model", model]
     done = subprocess.run(command, capture_output=True, check=True)
-    assert pictures.read(done.stdout).pixels.shape == (48, 64, 3)
+    assert images.read(done.stdout).pixels.shape == (48, 64, 3)
 
 
 def on_terminal(*arguments: str | Path) -> bytes:
@@ -233,7 +233,7 @@ def test_an_interrupted_run_leaves_whole_files_only_and_can_go_on(
     photos.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     for name in range(30):
-        pictures.write(Picture(pixels), photos / f"{name:02}.jpg")
+        images.write(Picture(pixels), photos / f"{name:02}.jpg")
     command = [sys.executable, "-m", "cnlrn", "restore", photos, "-o", out, "--model", model]
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background may ignore it
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed) as process:
@@ -488,7 +488,7 @@ def test_help_has_a_short_option_and_is_not_cut(cnlrn: Command, monkeypatch: pyt
 @pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".webp", ".tif", ".avif", ".png"])
 def test_a_result_has_the_format_of_its_source(cnlrn: Command, photo: Path, model: str, suffix: str) -> None:
     source = photo.with_name(f"of{suffix}")
-    pictures.write(read(photo), source)
+    images.write(read(photo), source)
     assert cnlrn(source, "--model", model) == 0
     target = source.with_name(f"of_x4{suffix}")
     assert target.read_bytes()[:3] == source.read_bytes()[:3]
@@ -567,7 +567,7 @@ def test_degrade_makes_the_folders_that_its_results_need(
 
 
 def test_degrade_refuses_pictures_that_would_take_too_much_memory(cnlrn: Command, photo: Path, tmp_path: Path) -> None:
-    pictures.write(Picture(np.zeros((5100, 5000, 1), np.uint8)), tmp_path / "large.png")
+    images.write(Picture(np.zeros((5100, 5000, 1), np.uint8)), tmp_path / "large.png")
     assert cnlrn("degrade", tmp_path / "large.png", "-o", tmp_path / "new.png") == 2
     assert "5000x5100 pixels, more than the limit of 25000000" in cnlrn.err
 
@@ -578,4 +578,15 @@ def test_more_on_stdin_than_a_picture_may_have_is_refused(
     with Path("/dev/zero").open("rb") as endless:
         done = run(["restore", "-", "--model", model], stdin=endless)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert b"more than 536870912 bytes on stdin" in done.stderr
+    assert b"the picture has more than 1074 MB, the limit for a picture file" in done.stderr
+
+
+def test_a_damaged_picture_is_refused_or_what_can_be_read_of_it_is_kept(photo: Path, model: str) -> None:
+    damaged = photo.with_name("damaged.png")
+    damaged.write_bytes(photo.read_bytes()[:-60])
+    refused = run(["restore", str(damaged), "--model", model, "-o", str(photo.with_name("out.png"))])
+    assert (refused.returncode, photo.with_name("out.png").exists()) == (2, False)
+    assert b"damaged.png is damaged or cut short" in refused.stderr
+    kept = run(["restore", str(damaged), "--model", model, "-o", str(photo.with_name("out.png")), "--damaged", "keep"])
+    assert (kept.returncode, photo.with_name("out.png").exists()) == (1, True)
+    assert b"what can be read of it is kept" in kept.stderr

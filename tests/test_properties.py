@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny_model import write_tiny_model
 
-from cnlrn import Restorer, pictures
-from cnlrn.pictures import Picture
+from cnlrn import Restorer, images
+from cnlrn.images import Picture
 
 bounded = settings(max_examples=50, deadline=None, database=None, derandomize=True)
 sides = st.integers(1, 40)
@@ -90,9 +90,9 @@ def test_a_lossless_format_gives_back_what_was_written(
         samples = np.rint(samples * 65535).astype(np.uint16)
     picture = Picture(samples[..., :colours], samples[..., colours] if colours < samples.shape[2] else None)
     path = Path(tmp_path_factory.getbasetemp()) / f"picture{extension}"
-    pictures.write(picture, path)
-    for source in (path, pictures.encode(picture, extension)):
-        back = pictures.read(source)
+    images.write(picture, path)
+    for source in (path, images.encode(picture, extension)):
+        back = images.read(source)
         assert back.pixels.dtype == samples.dtype
         np.testing.assert_array_equal(back.pixels, picture.pixels)
         assert (back.alpha is None) == (picture.alpha is None)

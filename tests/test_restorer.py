@@ -16,8 +16,8 @@ from tiny_model import write_tiny_model
 
 import cnlrn
 import cnlrn.restorer
-from cnlrn import CnlrnError, Restorer, pictures
-from cnlrn.pictures import Picture
+from cnlrn import CnlrnError, Restorer, images
+from cnlrn.images import Picture
 from cnlrn.restorer import Size
 
 RNG = np.random.default_rng(0)
@@ -131,7 +131,7 @@ def names(folder: Path) -> list[str]:
 def save(array: NDArray[Any], path: Path) -> Path:
     """Channels as `Restorer.restore` takes them."""
     colours = array.shape[2] - (array.shape[2] % 2 == 0)
-    pictures.write(Picture(array[..., :colours], array[..., -1] if colours < array.shape[2] else None), path)
+    images.write(Picture(array[..., :colours], array[..., -1] if colours < array.shape[2] else None), path)
     return path
 
 
@@ -227,7 +227,7 @@ def test_a_path_gives_the_path_of_a_file_beside_it(restorer: Restorer, tmp_path:
     assert restorer.restore(photo, 2, output=tmp_path / "sharp.tif") == tmp_path / "sharp.tif"
     assert len(names(tmp_path)) == 8
     for name in ("photo_x2.png", "sharp.tif"):
-        written = pictures.read(tmp_path / name)
+        written = images.read(tmp_path / name)
         np.testing.assert_array_equal(written.pixels, repeated(lr[..., :3], 2))
         np.testing.assert_array_equal(written.alpha, repeated(lr[..., 3], 2))
 
@@ -241,7 +241,7 @@ def test_a_file_that_exists_is_replaced_only_when_told(restorer: Restorer, tmp_p
             restorer.restore(photo, output=output)
     assert (photo.read_bytes(), (tmp_path / "photo_x4.png").read_bytes()) == (before, b"mine")
     restorer.restore(photo, overwrite=True)
-    assert pictures.read(tmp_path / "photo_x4.png").pixels.shape == (24, 32, 3)
+    assert images.read(tmp_path / "photo_x4.png").pixels.shape == (24, 32, 3)
     restorer.restore(photo, output=photo, overwrite=True)
     assert photo.read_bytes() == (tmp_path / "photo_x4.png").read_bytes()
 
@@ -267,7 +267,7 @@ def test_rows_that_wait_on_disk_give_the_same_file(
     assert all(existing == ["memory.tif", "photo.tif"] for existing in seen)  # the rows' file has no name
     assert names(tmp_path) == ["disk.tif", "memory.tif", "photo.tif"]
     assert (tmp_path / "disk.tif").read_bytes() == (tmp_path / "memory.tif").read_bytes()
-    result = pictures.read(tmp_path / "disk.tif")
+    result = images.read(tmp_path / "disk.tif")
     array = restorer.restore(lr, **options)
     assert array.dtype == dtype
     np.testing.assert_array_equal(result.pixels, array[..., : result.pixels.shape[2]])
@@ -539,7 +539,7 @@ def test_bytes_give_the_bytes_of_a_png(restorer: Restorer) -> None:
     Image.new("RGB", (8, 6), (10, 200, 30)).save(file, "jpeg", quality=100)
     sharp = restorer.restore(file.getvalue())
     assert sharp.startswith(b"\x89PNG")
-    assert pictures.read(sharp).pixels.shape == (24, 32, 3)
+    assert images.read(sharp).pixels.shape == (24, 32, 3)
 
 
 @pytest.mark.parametrize(
@@ -571,7 +571,7 @@ def test_pillow_s_cmyk_is_converted_as_that_of_a_file(restorer: Restorer) -> Non
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(file, "tiff")
     with Image.open(file) as image:
         sharp = restorer.restore(image)
-    np.testing.assert_array_equal(sharp, pictures.read(restorer.restore(file.getvalue())).pixels)
+    np.testing.assert_array_equal(sharp, images.read(restorer.restore(file.getvalue())).pixels)
     assert sharp.info["icc_profile"][16:20] == b"RGB "
 
 
@@ -635,7 +635,7 @@ def test_several_threads_can_share_a_restorer(model: Path, tmp_path: Path, on_di
         with pytest.raises(CnlrnError, match=r"bad\.png"):
             shared.restore(bad, output=tmp_path / f"bad{i}.png")
         path = save(lrs[i], tmp_path / f"{i}.tif")
-        return pictures.read(shared.restore(path, (1, 2, 4)[i % 3])).pixels
+        return images.read(shared.restore(path, (1, 2, 4)[i % 3])).pixels
 
     with ThreadPoolExecutor(4) as pool:
         for i, result in enumerate(pool.map(restore, range(12))):

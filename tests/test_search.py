@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny_model import write_tiny_model
 
-from cnlrn import CnlrnError, Restorer, pictures
+from cnlrn import CnlrnError, Restorer, images
 from cnlrn.batch import Outcome, restore_all
-from cnlrn.pictures import Picture
+from cnlrn.images import Picture
 from cnlrn.restorer import Size
 from cnlrn.search import Search, expanded, one_file
 
@@ -24,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: fam/a.jpg and fam/deep/b.png in it."""
     for name in ("fam/a.jpg", "fam/deep/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        pictures.write(Picture(np.full((4, 6, 3), 99, np.uint8)), tmp_path / name)
+        images.write(Picture(np.full((4, 6, 3), 99, np.uint8)), tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -75,8 +75,6 @@ def test_a_picture_that_is_only_called_like_a_result_is_restored(here: Path, res
 
 def test_a_result_of_any_name_and_place_is_not_restored_with_a_folder(here: Path, restorer: Restorer) -> None:
     restored(restorer, "fam", output="out", name="{stem}")
-    if not hasattr(pictures.open_picture("out/a.jpg"), "is_result"):
-        pytest.skip("results are not marked yet")
     for inputs in (["out"], ["out/*.jpg", "out/deep/*.png"]):
         outcomes = restored(restorer, *inputs)
         assert [(outcome.status, outcome.target) for outcome in outcomes] == [("skipped", None)] * 2
@@ -111,7 +109,7 @@ def test_results_within_the_inputs_are_not_restored_by_the_next_run(
 def test_sheets_are_written_beside_results_and_are_no_sources(here: Path, restorer: Restorer) -> None:
     (outcome,) = restore_all(restorer, Search(["fam/a.jpg"]), compare=True)
     assert outcome.sheet == Path("fam/a_x4_compare.png")
-    assert pictures.read(outcome.sheet).pixels.shape[1] == 2 * 24 + 3 * 16
+    assert images.read(outcome.sheet).pixels.shape[1] == 2 * 24 + 3 * 16
     assert not any("compare" in str(o.target) for o in restored(restorer, "fam"))
     assert not any("compare" in str(o.target) for o in restored(restorer, "fam/*.*"))
 
@@ -126,10 +124,10 @@ def test_a_sheet_that_is_missing_is_made_and_one_that_exists_is_kept(here: Path,
         ("skipped", sheets[1].absolute()),
     ]
     assert sheets[0].read_bytes() == b"kept"
-    assert pictures.read(sheets[1]).pixels.shape[2] == 3
+    assert images.read(sheets[1]).pixels.shape[2] == 3
     outcomes = list(restore_all(restorer, Search(["fam"]), compare=True, overwrite=True))
     assert [outcome.sheet for outcome in outcomes] == [sheet.absolute() for sheet in sheets]
-    assert pictures.read(sheets[0]).pixels.shape[2] == 3
+    assert images.read(sheets[0]).pixels.shape[2] == 3
 
 
 def test_a_file_that_appears_while_its_picture_is_computed_is_kept(here: Path, restorer: Restorer) -> None:

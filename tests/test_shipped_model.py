@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cnlrn import Restorer, pictures
+from cnlrn import Restorer, images
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.png"))
 
@@ -18,7 +18,7 @@ def restorer() -> Restorer:
 
 
 def example(path: Path) -> NDArray[Any]:
-    return pictures.read(path).pixels
+    return images.read(path).pixels
 
 
 def light(array: NDArray[Any]) -> NDArray[np.float64]:

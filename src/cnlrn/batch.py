@@ -1,26 +1,24 @@
 """Many pictures: restore each while the next is read and the last is written, and say what became of each.
 
 Nothing here ends because of one bad file. Which pictures there are is found out in `cnlrn.search`; what a result is and
-how it is written is decided in `cnlrn.restorer` and `cnlrn.pictures`.
+how it is written is decided in `cnlrn.restorer` and `cnlrn.images`.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from cnlrn import pictures
+from cnlrn import images
 from cnlrn.errors import CnlrnError
-from cnlrn.files import is_there, make_folder, replacing
-from cnlrn.pictures import LazyPicture
+from cnlrn.files import is_there, make_folder
+from cnlrn.images import LazyPicture
 from cnlrn.restorer import Progress, Restorer
 from cnlrn.search import Job, Search, sheet_of
 
@@ -34,6 +32,8 @@ class Outcome:
     `status` is "done", "skipped" (the target was there already, or without a target: the picture is itself a result) or
     "failed"; in the last two cases `reason` says why, in a sentence. `before` and `after` are width and height of a
     picture that was done, `seconds` how long its computing took. `sheet`: the before/after sheet that was written.
+    `notes`: sentences on what of the file is not in the result. `damage`: one on the file, if it is damaged and what
+    can be read of it was restored.
     """
 
     source: Path
@@ -44,6 +44,8 @@ class Outcome:
     after: tuple[int, int] | None = None
     seconds: float = 0.0
     sheet: Path | None = None
+    notes: tuple[str, ...] = ()
+    damage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def restore_all(
                 elif job.target is None or (is_there(job.target) and not overwrite):
                     reading.append((job, None))
                 else:
-                    reading.append((job, reader.submit(_decoded, job, restorer.max_pixels)))
+                    reading.append((job, reader.submit(_decoded, job, restorer)))
             if not reading:
                 break
             job, picture = reading.popleft()
@@ -152,7 +154,7 @@ def _computed(
         picture = reading.result()
         start = time.perf_counter()
         make_folder(target.parent)
-        pictures.check_target(target)
+        images.check_target(target)
         restored = held.enter_context(
             restorer.compute(picture, job.size, target=target, strip=wishes.strip, progress=wishes.progress)
         )
@@ -164,77 +166,33 @@ def _computed(
         held.close()
         return _Writing(_failure(job.source, target, error))
     sizes = (picture.width, picture.height), (restored.width, restored.height)
-    result = Outcome(job.source, target, "done", None, *sizes, seconds, sheet)
+    result = Outcome(job.source, target, "done", None, *sizes, seconds, sheet, restored.notes, picture.damage)
 
     def write_all() -> None:
-        with held, kept(target, wishes.overwrite) as path:
-            pictures.write(restored, path)
+        with held:
+            images.write(restored, target, overwrite=wishes.overwrite)
         if sheet is not None:
             _compare(job.source, target, sheet, wishes.overwrite)
 
     return _Writing(result, writer.submit(write_all), not restored.is_large, held)
 
 
-@contextmanager
-def kept(target: Path, overwrite: bool) -> Iterator[Path]:
-    """Give the path to write a picture to; without `overwrite` a file that has appeared meanwhile is kept.
-
-    Raises:
-        CnlrnError: there is such a file, or `target` cannot be written.
-    """
-    if overwrite:
-        yield target
-        return
-    try:
-        with replacing(target, overwrite=False) as temporary:
-            try:
-                yield temporary
-            except CnlrnError as error:
-                raise CnlrnError(str(error).replace(str(temporary), str(target))) from error
-    except OSError as error:
-        raise CnlrnError(f"cannot write {target} ({error.strerror})") from error
-
-
 def _compare(source: Path, target: Path, sheet: Path, overwrite: bool) -> None:
     from cnlrn.sheet import write_sheet
 
-    with kept(sheet, overwrite) as path:
-        write_sheet([(source, target)], path)
+    write_sheet([(source, target)], sheet, overwrite=overwrite)
 
 
 class _IsResult(Exception):
     """A picture that a search found was written by cnlrn."""
 
 
-def _decoded(job: Job, max_pixels: int) -> LazyPicture:
-    picture = pictures.open_picture(job.source, max_pixels)
-    if job.found and getattr(picture, "is_result", False):
+def _decoded(job: Job, restorer: Restorer) -> LazyPicture:
+    picture = images.open_picture(job.source, restorer.max_pixels, restorer.damaged)
+    if job.found and picture.is_result:
         raise _IsResult
-    decode(picture)
+    picture.decode()
     return picture
-
-
-def decode(picture: LazyPicture) -> None:
-    """Decode a picture now; a large one needs room in the folder for temporary files, and a CnlrnError says if not.
-
-    Raises:
-        CnlrnError: the file is damaged or cut short, or there is no room.
-    """
-    try:
-        picture.decode()
-    except CnlrnError as error:
-        needed = picture.width * picture.height * picture.image.bands * picture.dtype.itemsize
-        folder = os.environ.get("TMPDIR") or "/tmp"
-        try:
-            room = shutil.disk_usage(folder).free if os.name == "posix" else needed
-        except OSError:
-            room = 0
-        if needed <= room:
-            raise
-        raise CnlrnError(
-            f"{picture.name} cannot be decoded: the folder for temporary files, {folder}, has {room // 10**6} MB left "
-            f"where {needed // 10**6} may be needed; set TMPDIR to another"
-        ) from error
 
 
 def _failure(source: Path, target: Path | None, error: Exception) -> Outcome:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import typer
 from typer.core import TyperGroup
@@ -185,9 +185,13 @@ def restore(
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Refuse larger pictures; 100 million if not given.")
     ] = None,
+    damaged: Annotated[
+        Literal["refuse", "keep"],
+        typer.Option(help="refuse files that are damaged or cut short, or keep what can be read (exit code 1)."),
+    ] = "refuse",
 ) -> None:
     """Restore pictures: sharper, and four times as wide and high."""
-    from cnlrn import pictures
+    from cnlrn import images
     from cnlrn.batch import restore_all
     from cnlrn.restorer import Restorer, Size
     from cnlrn.restoring import restore_files, restore_stream
@@ -195,8 +199,10 @@ def restore(
 
     size = Size(scale, width, height)
     suffix = f".{format_.lower().lstrip('.')}" if format_ else None
-    limit = pictures.MAX_PIXELS if max_pixels is None else max_pixels
-    make = partial(Restorer, model, device=device, threads=threads, tile=tile, ensemble=ensemble, max_pixels=limit)
+    limit = images.MAX_PIXELS if max_pixels is None else max_pixels
+    make = partial(
+        Restorer, model, device=device, threads=threads, tile=tile, ensemble=ensemble, max_pixels=limit, damaged=damaged
+    )
     if json and sys.stdout is None:
         raise CnlrnError("--json prints to stdout, which is closed")
     if "-" in (*inputs, output):
@@ -206,13 +212,10 @@ def restore(
         target = None if output in ("-", None) else Path(output)
         if target is not None:
             _check_output(target, overwrite)
-        restore_stream(make, source, target, size, suffix, overwrite=overwrite, strip=strip)
-        return
+        sys.exit(restore_stream(make, source, target, size, suffix, overwrite=overwrite, strip=strip))
     search = Search(inputs, output, size, name, suffix, model)
     if search.file is not None:
-        if format_ and pictures.format_of(str(suffix)) is not pictures.format_of(
-            search.file.suffix, f"{search.file}: "
-        ):
+        if format_ and images.format_of(str(suffix)) is not images.format_of(search.file.suffix, f"{search.file}: "):
             raise CnlrnError(f"--format {format_} is not what the name {search.file} says; leave out one of them")
         _check_output(search.file, overwrite)
     run = partial(restore_all, make(), search, overwrite=overwrite, strip=strip, compare=compare)
@@ -262,12 +265,10 @@ def sheet(
         raise CnlrnError(
             f"a sheet needs pairs of files, a blurry picture and a restored one; there are {len(files)} files"
         )
-    from cnlrn.batch import kept
     from cnlrn.sheet import write_sheet
 
     _check_output(output, overwrite)
-    with kept(output, overwrite) as path:
-        write_sheet(zip(files[::2], files[1::2], strict=True), path, label=label)
+    write_sheet(zip(files[::2], files[1::2], strict=True), output, label=label, overwrite=overwrite)
     say(f"{output}: {len(files) // 2} pairs")
 
 
@@ -302,8 +303,7 @@ def degrade(
     """Make a sharp picture blurry and small, as a shaken camera would: for tests and training pairs."""
     with _extra():
         from cnlrn import degradation
-    from cnlrn.batch import kept
-    from cnlrn.pictures import Picture, as_array, write
+    from cnlrn.images import Picture, as_array, write
     from cnlrn.search import one_file
     from cnlrn.sheet import flat
 
@@ -316,14 +316,13 @@ def degrade(
         _check_output(target, overwrite)
     pair = degradation.degrade(pixels.astype("uint8", copy=False), chosen, seed)
     for target, result in zip(targets, (pair.lr, pair.sharp), strict=False):
-        with kept(target, overwrite) as path:
-            write(Picture(result), path)
+        write(Picture(result), target, overwrite=overwrite)
         say(f"{target}: {result.shape[1]}x{result.shape[0]}")
 
 
 def _in_folder(source: Path, given: str) -> Path:
     """The file that an option names, or that of the source's name in the folder that it names."""
-    from cnlrn.pictures import format_of
+    from cnlrn.images import format_of
 
     if not given:
         raise CnlrnError("the name of the output is empty; a dot is the present folder")
@@ -509,7 +508,7 @@ def _extra() -> Iterator[None]:
 
 def _check_output(output: Path, overwrite: bool) -> None:
     """Find out before any work whether a picture may and can be written to `output`."""
-    from cnlrn.pictures import check_target
+    from cnlrn.images import check_target
 
     check_target(output)
     _refuse_existing(output, overwrite)

@@ -19,11 +19,11 @@ from typing import Any, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn import pictures, tiles
+from cnlrn import images, tiles
 from cnlrn.engines import Engine, OnnxEngine
 from cnlrn.errors import CnlrnError
+from cnlrn.images import LazyPicture, Picture, Pixels, Spool
 from cnlrn.models import DEFAULT, find
-from cnlrn.pictures import LazyPicture, Picture, Pixels, Spool
 
 _LARGEST = 100_000_000  # width, height or scale
 _LARGEST_RESIZED = 10_000_000  # width or height that libvips resizes to, at least
@@ -107,7 +107,7 @@ class Restorer:
         threads: int | None = None,
         tile: int | None = None,
         ensemble: bool = False,
-        max_pixels: int = pictures.MAX_PIXELS,
+        max_pixels: int = images.MAX_PIXELS,
         damaged: Literal["refuse", "keep"] = "refuse",
     ) -> None:
         """Load a model.
@@ -183,7 +183,7 @@ class Restorer:
                 a Pillow image (any mode but "I" and "F"): the result is one, with the same `info`;
                 an array, height x width or height x width x channels (1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), uint8,
                 uint16 or float32 in [0, 1]: the result is one of the same kind;
-                a `cnlrn.pictures.Picture`: the result is one.
+                a `cnlrn.images.Picture`: the result is one.
             scale: 4 when neither scale nor width nor height is given. The exits of the network give 1 (sharper only), 2
                 and 4; anything else is resized (Lanczos) from the next larger exit, or from the largest (bicubic).
             width, height: size of the result in pixels instead of a scale; one is enough, the other follows.
@@ -203,12 +203,12 @@ class Restorer:
             if not source.name:
                 raise CnlrnError(f"{picture!r} is no name of a picture file")
             target = source.with_name(f"{source.stem}_{size.tag}.png") if output is None else Path(output)
-            pictures.check_target(target)
+            images.check_target(target)
             if target.exists() and not overwrite:
                 raise CnlrnError(f"{target} exists; say overwrite to replace it, or give another name")
             opened = self._open(picture)
             with self.compute(opened, size, target=target, strip=strip, progress=progress) as restored:
-                pictures.write(restored, target)
+                images.write(restored, target)
             return target
         if output is not None:
             raise CnlrnError("an output file goes with the path of a picture; write this result yourself")
@@ -243,7 +243,7 @@ class Restorer:
                 f"the result would have {width}x{height} pixels, more than {_ENLARGEMENT} times the limit of "
                 f"{self.max_pixels}; if it is what you want, raise the limit (--max-pixels)"
             )
-        pictures.format_of(target.suffix if target else ".png").check_size(width, height)
+        images.format_of(target.suffix if target else ".png").check_size(width, height)
         exit_ = self._exit(max(width / picture.width, height / picture.height))
         exit_height, exit_width = picture.height * exit_, picture.width * exit_
         if max(width, height) > _LARGEST_RESIZED and (width, height) != (exit_width, exit_height):
@@ -265,7 +265,7 @@ class Restorer:
                 image = _resized(image, width, height)
             extras = picture.extras() | ({"metadata": {}} if strip else {}) | {"is_result": True}
             result = LazyPicture(image, picture.has_alpha, picture.name, **extras)
-            left_out = pictures.left_out(result, target.suffix if target else ".png")
+            left_out = images.left_out(result, target.suffix if target else ".png")
             yield replace(result, notes=result.notes + left_out)
 
     def _exit(self, factor: float) -> int:
@@ -461,7 +461,7 @@ def _open(picture: Any, max_pixels: int, damaged: Literal["refuse", "keep"]) -> 
     if isinstance(picture, Picture):
         return picture.lazy()
     if isinstance(picture, bytes | str | os.PathLike):
-        return pictures.open_picture(picture, max_pixels, damaged)
+        return images.open_picture(picture, max_pixels, damaged)
     if isinstance(picture, np.ndarray):
         return _from_array(picture).lazy()
     if hasattr(picture, "mode") and hasattr(picture, "convert"):
@@ -501,13 +501,13 @@ def _from_pillow(image: PillowImage) -> Picture:
         samples = np.asarray(image)
     except (OSError, ValueError) as error:
         raise CnlrnError(f"the Pillow image cannot be read ({error})") from error
-    return pictures.from_cmyk(samples, image.info.get("icc_profile")) if mode == "CMYK" else _from_array(samples)
+    return images.from_cmyk(samples, image.info.get("icc_profile")) if mode == "CMYK" else _from_array(samples)
 
 
 def _like(given: Any, restored: LazyPicture) -> Any:
     """The restored picture as the kind of thing that was given."""
     if isinstance(given, bytes):
-        return pictures.encode(restored)
+        return images.encode(restored)
     picture = restored.read()
     if isinstance(given, Picture):
         return picture

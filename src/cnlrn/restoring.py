@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cnlrn import pictures
-from cnlrn.batch import Outcome, decode, kept
+from cnlrn import images
+from cnlrn.batch import Outcome
 from cnlrn.errors import CnlrnError
 from cnlrn.restorer import Restorer, Size
 from cnlrn.search import Search
@@ -27,31 +27,38 @@ def restore_stream(
     *,
     overwrite: bool,
     strip: bool,
-) -> None:
+) -> int:
     """Restore the picture on stdin (`source` is "-"), or in a file, to stdout (`target` is None) or a file.
 
-    `suffix`: the format on stdout; None: that of the source, as `pictures.result_format` says.
+    `suffix`: the format on stdout; None: that of the source, as `images.result_format` says.
+    Returns the exit code: 1 where the picture is damaged and what can be read of it was restored.
     """
     if target is None:
         _check_stream(sys.stdout, "the result is a picture file and stdout is {}; give -o FILE or redirect stdout")
     if source == "-":
         _check_stream(sys.stdin, "- reads a picture from stdin, which is {}; give a file or redirect stdin")
     if suffix is not None:
-        pictures.format_of(suffix)
+        images.format_of(suffix)
     restorer = make()
-    picture = pictures.open_picture(sys.stdin.buffer if source == "-" else source, restorer.max_pixels)
-    decode(picture)
+    picture = images.open_picture(sys.stdin.buffer if source == "-" else source, restorer.max_pixels, restorer.damaged)
+    picture.decode()
     if suffix is None:
-        suffix = pictures.result_format(picture.format)
+        suffix = images.result_format(picture.format)
     with restorer.compute(picture, size, target=target, strip=strip) as restored:
         if target is not None:
-            with kept(target, overwrite) as path:
-                pictures.write(restored, path)
-            return
-        data = pictures.encode(restored, suffix)
+            images.write(restored, target, overwrite=overwrite)
+        else:
+            data = images.encode(restored, suffix)
+    for note in restored.notes:
+        complain(note)
+    if picture.damage is not None:
+        complain(picture.damage)
+    if target is not None:
+        return int(picture.damage is not None)
     with writing_to_stdout():
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
+    return int(picture.damage is not None)
 
 
 def _check_stream(stream: Any, message: str) -> None:
@@ -66,7 +73,8 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
     counts = {"done": 0, "skipped": 0, "failed": 0}
     left_out = 0
     example: Path | None = None
-    failures: list[str] = []
+    complaints: list[str] = []
+    damaged = False
     last: Outcome | None = None
     name = search.paths[0].name if search.single else None
     with Bar(search.total, name) if sys.stderr.isatty() and not json else nullcontext() as bar:
@@ -77,10 +85,13 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
                 example = example or last.source
             if bar is not None:
                 bar.finished()
+            damaged |= last.damage is not None
             if json:
                 _say_json(asdict(last))
-            elif last.status == "failed":
-                failures.append(last.reason or "")
+            else:
+                complaints += [*last.notes, *filter(None, [last.damage])]
+                if last.status == "failed":
+                    complaints.append(last.reason or "")
     if last is None:
         raise CnlrnError(f"{', '.join(search.inputs)}: no pictures there (PNG, JPEG, WebP, TIFF, AVIF or BMP)")
     seconds = time.perf_counter() - start
@@ -95,11 +106,11 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
             f"{counts['done']} restored, {counts['skipped'] - left_out} skipped (there already){results}, "
             f"{counts['failed']} failed{ignored}, in {seconds:.1f} s"
         )
-    for reason in failures:
-        complain(reason)
+    for complaint in complaints:
+        complain(complaint)
     if counts["failed"]:
         return 2 if search.single or [last.source] == search.paths else 1
-    return 0
+    return int(damaged)
 
 
 def _say_one(outcome: Outcome, seconds: float) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from cnlrn import pictures
+from cnlrn import images
 from cnlrn.errors import CnlrnError
 from cnlrn.files import is_folder, is_there, result_suffix
 from cnlrn.restorer import Size
@@ -29,7 +29,7 @@ _NAME = "{stem}_{size}"
 _SHEET = "_compare"
 _OWN_NAME = re.compile(r"(?P<stem>.+)_(x[0-9.]+(e[+-][0-9]+)?|[wh][0-9]+|[0-9]+x[0-9]+)")
 _AT_ONCE = 1000  # names of a folder that are sorted together
-_SUFFIXES = sorted({spelled for suffix in pictures.SUFFIXES for spelled in (suffix, suffix.upper())})
+_SUFFIXES = sorted({spelled for suffix in images.SUFFIXES for spelled in (suffix, suffix.upper())})
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Search:
     def __post_init__(self) -> None:
         """Refuse what makes no sense, and expand the patterns."""
         if self.suffix is not None:
-            pictures.format_of(self.suffix)
+            images.format_of(self.suffix)
         if "" in (*self.inputs, self.output):
             raise CnlrnError("the name of a picture or folder is empty; a dot is the present folder")
         self._results = self._pattern()
@@ -106,7 +106,7 @@ class Search:
                 raise CnlrnError(f"{self.paths[0]} does not exist")
             self.file = output
         elif not folder_there and (
-            is_there(output) or (not named_as_folder and output.suffix.lower() in pictures.SUFFIXES)
+            is_there(output) or (not named_as_folder and output.suffix.lower() in images.SUFFIXES)
         ):
             raise CnlrnError(f"{given} names one file; several pictures need a folder")
         names: dict[str, Path] = {}
@@ -196,7 +196,7 @@ class Search:
         `together`: that is the same folder. `taken`: the targets so far, by their hashes.
         """
         source = Path(entry.path)
-        if source.suffix.lower() not in pictures.SUFFIXES or not _is_file(entry):
+        if source.suffix.lower() not in images.SUFFIXES or not _is_file(entry):
             self.ignored += 1
             return
         if not is_there(source) and entry.is_symlink() and not _loops(source):

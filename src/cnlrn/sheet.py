@@ -10,13 +10,13 @@ from typing import Any
 
 import pyvips
 
-from cnlrn import pictures
+from cnlrn import images
 from cnlrn.errors import CnlrnError
 
 _GAP = 16  # pixels
 _LABEL_DPI = 144
 _LARGEST_SIDE = 4096  # of a picture on the sheet, pixels
-_MAX_PIXELS = 16 * pictures.MAX_PIXELS  # what `restore` makes of the largest pictures that it takes
+_MAX_PIXELS = 16 * images.MAX_PIXELS  # what `restore` makes of the largest pictures that it takes
 
 
 def write_sheet(
@@ -24,6 +24,7 @@ def write_sheet(
     path: str | os.PathLike[str],
     *,
     label: str = "after",
+    overwrite: bool = True,
 ) -> None:
     """Write a sheet of one row a pair: left the blurry picture, by bicubic interpolation as large as its partner.
 
@@ -33,6 +34,7 @@ def write_sheet(
         pairs: files (blurry picture, restored picture).
         path: the sheet, in the format of its extension.
         label: written over the restored pictures. Where no font is installed there are no labels.
+        overwrite: replace a file that is there.
 
     Raises:
         CnlrnError: a picture cannot be read or the sheet cannot be written.
@@ -50,15 +52,15 @@ def write_sheet(
     sheet = reduce(lambda upper, row: upper.join(row, "vertical", expand=True, shim=_GAP, background=255), rows)
     sheet = sheet.embed(_GAP, _GAP, sheet.width + 2 * _GAP, sheet.height + 2 * _GAP, background=255)
     try:
-        pixels = pictures.as_array(sheet)
+        pixels = images.as_array(sheet)
     except pyvips.Error as error:
         raise CnlrnError(f"the sheet {path} cannot be made ({error.message.strip()})") from error
-    pictures.write(pictures.Picture(pixels), Path(path))
+    images.write(images.Picture(pixels, is_result=True), Path(path), overwrite=overwrite)
 
 
 def flat(file: str | os.PathLike[str], max_pixels: int) -> Any:
-    """The picture in a file as a libvips image, 8-bit sRGB on a white ground; errors as `pictures.open_picture`."""
-    opened = pictures.open_picture(file, max_pixels)
+    """The picture in a file as a libvips image, 8-bit sRGB on a white ground; errors as `images.open_picture`."""
+    opened = images.open_picture(file, max_pixels)
     opened.decode()
     image = opened.image
     if image.format == "float":

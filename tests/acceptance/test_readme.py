@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cnlrn import pictures
+from cnlrn import images
 
 pytestmark = pytest.mark.acceptance
 
@@ -47,14 +47,14 @@ def test_every_block_works_as_it_is_one_after_the_other(clone: Path):
     assert {language for language, _ in BLOCKS} == {"sh", "python"}
     for language, block in BLOCKS:
         run(block if language == "sh" else f"python - <<'END'\n{block}\nEND", clone)
-    height, width = pictures.read(clone / "photo.png").pixels.shape[:2]
+    height, width = images.read(clone / "photo.png").pixels.shape[:2]
     results = {"photo_x4.png": 4, "sharp.jpg": 4, "photo_x2.png": 2, "deblurred.tif": 1, "piped.png": 4, "mine.png": 4}
     for name, scale in results.items():
-        assert pictures.read(clone / name).pixels.shape == (height * scale, width * scale, 3), name
-    assert pictures.read(clone / "photo_w1920.webp").pixels.shape[1] == 1920
-    assert pictures.read(clone / "photo_w800.png").pixels.shape[1] == 800
+        assert images.read(clone / name).pixels.shape == (height * scale, width * scale, 3), name
+    assert images.read(clone / "photo_w1920.webp").pixels.shape[1] == 1920
+    assert images.read(clone / "photo_w800.png").pixels.shape[1] == 800
     for name in ("sharp_compare.png", "restored.webp", "restored/budgie_x4.png", "pairs/sharp/budgie.png"):
-        assert pictures.read(clone / name).pixels.shape[2] == 3, name
+        assert images.read(clone / name).pixels.shape[2] == 3, name
 
 
 def test_the_pages_and_pictures_that_the_readme_links_to_exist():
@@ -70,7 +70,7 @@ def test_make_demo_writes_a_sheet(clone: Path):
     for name in (".venv", ".core"):
         (stamps / name).touch()
     assert "demo/before-after.png" in run("make demo VENV=installed", clone)
-    assert pictures.read(clone / "demo" / "before-after.png").pixels.shape[1] > 800
+    assert images.read(clone / "demo" / "before-after.png").pixels.shape[1] > 800
 
 
 def test_a_plain_install_restores_without_torch(clone: Path):
@@ -82,4 +82,4 @@ def test_a_plain_install_restores_without_torch(clone: Path):
     assert not {"torch", "opencv-python-headless", "lightning"} & {
         line.split("==")[0] for line in installed.splitlines()
     }
-    assert pictures.read(clone / "plain.png").pixels.shape[2] == 3
+    assert images.read(clone / "plain.png").pixels.shape[2] == 3

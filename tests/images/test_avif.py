@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnlrn import pictures
+from cnlrn import images
 from cnlrn.images.codecs import avif
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
@@ -26,7 +26,7 @@ def ramps(height, width, dtype, channels=3):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_tiles_give_the_picture_whatever_its_size(height, width, dtype):
     pixels = ramps(height, width, dtype)
-    got = pictures.read(pictures.encode(pictures.Picture(pixels=pixels), ".avif"))
+    got = images.read(images.encode(images.Picture(pixels=pixels), ".avif"))
     assert got.pixels.dtype == dtype
     assert np.abs(got.pixels.astype(float) - pixels).max() <= 8 / 255 * np.iinfo(dtype).max
 
@@ -34,15 +34,15 @@ def test_tiles_give_the_picture_whatever_its_size(height, width, dtype):
 def test_a_picture_has_no_more_tiles_than_readers_take_with_alpha_as_without():
     pixels = np.full((64 * 24, 64 * 20, 3), 90, np.uint8)
     for alpha in (None, pixels[..., 0]):
-        got = pictures.read(pictures.encode(pictures.Picture(pixels=pixels, alpha=alpha), ".avif"))
+        got = images.read(images.encode(images.Picture(pixels=pixels, alpha=alpha), ".avif"))
         assert np.abs(got.pixels.astype(int) - 90).max() <= 1
         assert (got.alpha is None) == (alpha is None)
 
 
 def test_another_decoder_sees_the_same_picture_with_alpha_and_metadata():
     pixels, alpha = ramps(150, 200, np.uint8), ramps(150, 200, np.uint8, 1)[..., 0]
-    picture = pictures.Picture(pixels=pixels, alpha=alpha, metadata={"xmp-data": XMP}, icc=srgb_profile())
-    with Image.open(io.BytesIO(pictures.encode(picture, ".avif"))) as seen:
+    picture = images.Picture(pixels=pixels, alpha=alpha, metadata={"xmp-data": XMP}, icc=srgb_profile())
+    with Image.open(io.BytesIO(images.encode(picture, ".avif"))) as seen:
         assert seen.mode == "RGBA"
         samples = np.asarray(seen).astype(int)
         assert seen.info["icc_profile"] == picture.icc
@@ -54,17 +54,17 @@ def test_another_decoder_sees_the_same_picture_with_alpha_and_metadata():
 def test_rows_that_wait_on_disk_are_read_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
     pixels, target = ramps(200, 150, np.uint8), tmp_path / "out.avif"
-    with pictures.Spool(*pixels.shape, np.uint8, target) as spool:
+    with images.Spool(*pixels.shape, np.uint8, target) as spool:
         spool.append(pixels[:90])
         spool.append(pixels[90:])
-        pictures.write(pictures.LazyPicture(spool.image()), target)
-    assert np.abs(pictures.read(target).pixels.astype(int) - pixels).max() <= 5
+        images.write(images.LazyPicture(spool.image()), target)
+    assert np.abs(images.read(target).pixels.astype(int) - pixels).max() <= 5
     assert [file.name for file in tmp_path.iterdir()] == ["out.avif"]
 
 
 def test_metadata_and_profile_survive_reading_by_the_same_library():
-    picture = pictures.Picture(pixels=ramps(70, 70, np.uint8), metadata={"xmp-data": XMP}, icc=srgb_profile())
-    got = pictures.read(pictures.encode(picture, ".avif"))
+    picture = images.Picture(pixels=ramps(70, 70, np.uint8), metadata={"xmp-data": XMP}, icc=srgb_profile())
+    got = images.read(images.encode(picture, ".avif"))
     assert got.metadata["xmp-data"] == XMP
     assert got.icc == picture.icc
 

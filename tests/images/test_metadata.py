@@ -17,9 +17,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tiny_model import write_tiny_model
 
-from cnlrn import pictures
-from cnlrn.images import exif
-from cnlrn.pictures import LazyPicture, Picture, encode, left_out, open_picture, read
+from cnlrn import images
+from cnlrn.images import LazyPicture, Picture, encode, exif, left_out, open_picture, read
 from cnlrn.restorer import Restorer, Size
 
 SUFFIXES = [".jpg", ".png", ".webp", ".tif", ".avif"]
@@ -577,12 +576,12 @@ def test_pictures_of_other_origin_are_not_marked() -> None:
 def test_a_picture_tells_its_format_and_so_that_of_its_result(kind: str, own: str, written: str) -> None:
     opened = open_picture(saved(kind))
     assert (opened.format, opened.read().format) == (own, own)
-    assert pictures.result_format(own) == written
+    assert images.result_format(own) == written
 
 
 def test_an_array_has_no_format_and_its_result_is_a_png() -> None:
     assert Picture(np.zeros((4, 4, 3), np.uint8)).lazy().format is None
-    assert pictures.result_format(None) == ".png"
+    assert images.result_format(None) == ".png"
 
 
 def test_jpeg_is_written_with_all_its_colours() -> None:

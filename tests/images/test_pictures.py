@@ -15,11 +15,11 @@ from fuzz import rgba_bmp
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from cnlrn import pictures
+from cnlrn import images
 from cnlrn.errors import CnlrnError
+from cnlrn.images import Picture, Spool, encode, open_picture, read, write
 from cnlrn.images.codecs import tiff
 from cnlrn.images.exif import read as read_exif
-from cnlrn.pictures import Picture, Spool, encode, open_picture, read, write
 
 FORMATS = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "avif"]
 LOSSLESS = ["png", "tif"]
@@ -239,7 +239,7 @@ def test_exif_joins_a_tiff_of_either_kind_and_its_pixels_stay(big: bool, exif_or
     exif.endian = exif_order
     exif.update({0x10F: "a maker", 0x112: 6})
     exif.get_ifd(0x8769).update({0x829A: 0.01, 0xA002: 7, 0xA003: 10})
-    file = io.BytesIO(pictures.as_vips(pixels).tiffsave_buffer(bigtiff=big, tile=True, tile_width=16, tile_height=16))
+    file = io.BytesIO(images.as_vips(pixels).tiffsave_buffer(bigtiff=big, tile=True, tile_width=16, tile_height=16))
     told = read_exif(exif.tobytes())
     assert told is not None
     told.make_true(30, 40, srgb=True)
@@ -367,7 +367,7 @@ def test_a_tiff_without_its_last_byte_is_an_error(compression: str | None) -> No
 @pytest.mark.parametrize("options", [{"tile": True, "bigtiff": True}, {"bigtiff": True}, {"tile": True}])
 def test_tiled_and_large_tiffs_are_read(options: dict[str, bool]) -> None:
     pixels = smooth(300, 200, 3)
-    whole = pictures.as_vips(pixels).tiffsave_buffer(**options)
+    whole = images.as_vips(pixels).tiffsave_buffer(**options)
     np.testing.assert_array_equal(read(whole).pixels, pixels)
     assert "cut short" in error_of(whole[: len(whole) // 2])
 
@@ -398,7 +398,7 @@ def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
 
 def test_libvips_keeps_quiet(tmp_path: Path) -> None:
     (tmp_path / "odd.png").write_bytes(saved(Image.new("RGB", (4, 4)), "png", icc_profile=b"no profile at all"))
-    script = "import sys, cnlrn.pictures; cnlrn.pictures.read(sys.argv[1])"
+    script = "import sys, cnlrn.images; cnlrn.images.read(sys.argv[1])"
     run = subprocess.run([sys.executable, "-c", script, tmp_path / "odd.png"], capture_output=True, check=True)
     assert (run.stdout, run.stderr) == (b"", b"")
 
@@ -557,7 +557,7 @@ def test_a_spool_gives_back_its_rows_from_memory_or_disk(
             spool.append(rows[top:bottom])
         assert spool.on_disk == (most == 0)
         assert not list(tmp_path.iterdir())  # the file has no name, so nothing is left however the process ends
-        np.testing.assert_array_equal(pictures.as_array(spool.image()), rows)
+        np.testing.assert_array_equal(images.as_array(spool.image()), rows)
     assert not list(tmp_path.iterdir())
 
 
@@ -567,7 +567,7 @@ def test_a_spool_without_a_target_touches_no_disk(tmp_path: Path, monkeypatch: p
     with Spool(2, 3, 1, np.uint8, None) as spool:
         spool.append(np.ones((2, 3, 1), np.uint8))
         assert not list(tmp_path.iterdir())
-        assert (pictures.as_array(spool.image()) == 1).all()
+        assert (images.as_array(spool.image()) == 1).all()
 
 
 def test_a_spool_on_a_full_disk_names_the_target_and_leaves_nothing(

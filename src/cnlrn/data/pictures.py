@@ -1,6 +1,6 @@
 """Folders of pictures for training: found, read, and decoded once into a memory-mapped file.
 
-For users' pictures (alpha, profiles, 16 bits) there is `cnlrn.pictures`; here every picture becomes 8-bit RGB.
+For users' pictures (alpha, profiles, 16 bits) there is `cnlrn.images`; here every picture becomes 8-bit RGB.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from PIL import Image
 
 from cnlrn.errors import CnlrnError, writing
 from cnlrn.files import make_folder
+from cnlrn.images import MAX_PIXELS
 from cnlrn.leftovers import is_leftover
-from cnlrn.pictures import MAX_PIXELS
 
 Byte = npt.NDArray[np.uint8]
 

@@ -41,6 +41,10 @@ _STRICT = {"jpegload": "warning"}
 """What libvips calls the faults at which a loader has to fail, those that lose samples, if not "error"."""
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT, errno.EACCES, errno.EROFS)
+"""What can go wrong with a temporary file: sources are read before libvips sees them."""
+
+
 class Damaged(CnlrnError):
     """A picture file that is damaged or cut short."""
 
@@ -74,7 +78,7 @@ def damage(name: str) -> Iterator[None]:
     try:
         yield
     except pyvips.Error as error:
-        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        for code in _NO_ROOM:
             if os.strerror(code) in str(error.detail):
                 raise no_room_for(name, os.strerror(code)) from error
         raise Damaged.named(name) from error

@@ -109,8 +109,8 @@ _FORMATS = {
 }
 
 
-def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
-    """Write a picture to a file, in the format that the extension names, replacing what was there.
+def write(picture: Picture | LazyPicture, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+    """Write a picture to a file, in the format that the extension names, replacing what was there if `overwrite`.
 
     PNG keeps 8 or 16 bits a sample, TIFF also floating point, AVIF up to 12 bits, JPEG and WebP 8; what a format cannot
     hold is rounded to the nearest it can, and JPEG, which has no alpha, gets a white ground. The ICC profile, metadata
@@ -118,7 +118,8 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
     its place and then renamed.
 
     Raises:
-        CnlrnError: unknown extension, no such folder, no permission, disk full, or a picture too large for the format.
+        CnlrnError: unknown extension, no such folder, no permission, disk full, a picture too large for the format, or,
+            without `overwrite`, a file that is there by the time the picture is written.
     """
     path = Path(path)
     file_format = check_target(path)
@@ -126,7 +127,7 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str]) -> None:
     told = metadata.for_file(picture, file_format.kind)
     image = _to_vips(picture, file_format, told)
     try:
-        with replacing(path) as temporary:
+        with replacing(path, overwrite=overwrite) as temporary:
             try:
                 with temporary.open("w+b") as file:
                     _save(image, file_format, told, file)

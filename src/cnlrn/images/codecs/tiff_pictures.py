@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from cnlrn.errors import CnlrnError
-from cnlrn.images import colour
+from cnlrn.images import colour, vips
 from cnlrn.images.codec import PictureFile
 from cnlrn.images.codecs import tiff_directory as tags
 from cnlrn.images.codecs import tiff_samples
