@@ -80,6 +80,13 @@ def test_predictors_are_undone(kind: Any, predictor: int, layout: str) -> None:
     np.testing.assert_array_equal(got, samples.astype(got.dtype))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])
+def test_a_predictor_counts_only_where_the_compression_has_one(kind: Any) -> None:
+    samples = (random(9, 13, 3) / (1 if kind == np.uint8 else 255)).astype(kind)
+    got = read(tiff(samples, RGB, tags={317: (SHORT, [2])})).pixels
+    np.testing.assert_array_equal(got, samples.astype(got.dtype))
+
+
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 32])
 @pytest.mark.parametrize("photometric", [GRAY, WHITE_IS_ZERO, RGB])
 @pytest.mark.parametrize("layout", ["strips", "big-endian", "tiles", "tiles of planes"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from cnlrn.errors import CnlrnError
 os.environ.setdefault("VIPS_WARNING", "0")  # libvips shall print no warnings
 import pyvips
 
-__all__ = ["because", "damage", "pyvips"]
+__all__ = ["because", "damage", "failure", "pyvips"]
 
 pyvips.cache_set_max(0)  # a file may change between two readings of it
 
@@ -35,7 +36,14 @@ def damage(name: str) -> Iterator[None]:
     try:
         yield
     except pyvips.Error as error:
-        raise CnlrnError(f"{name} is damaged or cut short{because(error)}") from error
+        raise failure(name, error) from error
+
+
+def failure(name: str, error: Exception) -> CnlrnError:
+    """The error of a picture that a library could not decode, which is damage unless the library says otherwise."""
+    unsupported = re.search("unsupported|not supported|not configured", str(getattr(error, "detail", error)), re.I)
+    what = "is of an unsupported kind" if unsupported else "is damaged or cut short"
+    return CnlrnError(f"{name} {what}{because(error)}")
 
 
 def because(error: Exception) -> str:

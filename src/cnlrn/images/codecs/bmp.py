@@ -14,7 +14,7 @@ from cnlrn.images.codec import PictureFile
 from cnlrn.images.metadata import plausible
 from cnlrn.images.picture import LazyPicture, as_vips
 from cnlrn.images.profiles import D65, ColourSpace
-from cnlrn.images.vips import because
+from cnlrn.images.vips import failure
 
 SUFFIXES = (".bmp", ".dib")
 _HEADER = 14  # where the second header begins, whose size tells its version
@@ -40,7 +40,7 @@ def open_file(file: PictureFile) -> LazyPicture:
     except CnlrnError:
         raise
     except Exception as error:  # Pillow lets through whatever its parsers stumble over
-        raise CnlrnError(f"{file.name} is damaged or cut short{because(error)}") from error
+        raise failure(file.name, error) from error
     icc = _profile(file.content, gray=mode == "L")
     return LazyPicture(as_vips(samples), mode == "RGBA", file.name, icc=icc, resolution=plausible(across, down))
 

@@ -18,7 +18,7 @@ from cnlrn.images.codecs.heif_items import Container, container
 from cnlrn.images.codecs.jpeg import GAIN_MAP
 from cnlrn.images.picture import LazyPicture, as_vips
 from cnlrn.images.profiles import ColourSpace
-from cnlrn.images.vips import because, pyvips
+from cnlrn.images.vips import failure, pyvips
 
 SUFFIXES = (".avif", ".heic", ".heif", ".hif")
 _BRANDS = {b"avif", b"avis", b"mif1", b"mif2", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"miaf"}
@@ -91,7 +91,7 @@ def _heic(file: PictureFile) -> Any:
     except CnlrnError:
         raise
     except Exception as error:  # pi-heif names several, and lets through what NumPy stumbles over
-        raise CnlrnError(f"{file.name} is damaged or cut short{because(error)}") from error
+        raise failure(file.name, error) from error
     gray = samples.shape[2] < 3
     deep = samples.dtype == np.uint16
     interpretation = ("grey16" if deep else "b-w") if gray else ("rgb16" if deep else "srgb")
