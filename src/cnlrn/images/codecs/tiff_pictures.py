@@ -205,6 +205,8 @@ def _unusual(page: Page, name: str) -> Any:
     samples = tiff_samples.samples(page, name)
     count = _COLOURS[page.photometric]
     colours, extras = samples[..., :count], samples[..., count:]
+    if page.bits > 16 and colours.dtype != np.float32 and 0 < colours.max() < 1 << (page.bits - 8):
+        raise CnlrnError(f"{name} uses only the lowest of {page.bits} bits and would be black; {_CONVERT}")
     if page.photometric == _PALETTE:
         colours = _through_palette(colours[..., 0], page)
         extras = _scaled(extras, page.bits, colours.dtype)
