@@ -218,6 +218,13 @@ def test_a_calibrated_bmp_gets_a_profile(strength: str) -> None:
     assert np.abs(as_srgb(picture) - SRGB).max() <= 2
 
 
+def test_a_bmp_of_an_unsupported_kind_is_not_called_damaged() -> None:
+    data = bytearray(bmp(coded(BT709, srgb_of_linear), 0, [0.0] * 9, 0))
+    data[30:34] = struct.pack("<I", 4)  # a JPEG in a BMP
+    with pytest.raises(CnlrnError, match="is of an unsupported kind"):
+        read(bytes(data))
+
+
 @pytest.mark.parametrize("kind", [0, int.from_bytes(b"sRGB"), int.from_bytes(b"Win "), int.from_bytes(b"MBED")])
 def test_a_bmp_that_tells_nothing_is_srgb(kind: int) -> None:
     assert read(bmp(coded(BT709, srgb_of_linear), kind, [0.0] * 9, 0)).icc is None

@@ -80,6 +80,13 @@ def test_predictors_are_undone(kind: Any, predictor: int, layout: str) -> None:
     np.testing.assert_array_equal(got, samples.astype(got.dtype))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])
+def test_a_predictor_counts_only_where_the_compression_has_one(kind: Any) -> None:
+    samples = (random(9, 13, 3) / (1 if kind == np.uint8 else 255)).astype(kind)
+    got = read(tiff(samples, RGB, tags={317: (SHORT, [2])})).pixels
+    np.testing.assert_array_equal(got, samples.astype(got.dtype))
+
+
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 32])
 @pytest.mark.parametrize("photometric", [GRAY, WHITE_IS_ZERO, RGB])
 @pytest.mark.parametrize("layout", ["strips", "big-endian", "tiles", "tiles of planes"])
@@ -109,6 +116,32 @@ def test_floating_point_of_24_bits_is_read(order: str) -> None:
         339: (SHORT, [3]),
     }
     np.testing.assert_array_equal(read(of_pieces([rows], tags, order=order)).pixels[0, :, 0], list(packed))
+
+
+def test_measurements_in_the_lowest_of_32_bits_do_not_become_black() -> None:
+    samples = random(9, 13, 1, full=65535).astype(np.uint32)
+    assert "uses only the lowest of 32 bits and would be black" in error_of(tiff(samples, GRAY))
+    assert (read(tiff(samples * 0, GRAY)).pixels == 0).all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_alpha_is_not_turned_where_white_is_zero(kind: Any, layout: str) -> None:
+    full = 1 if kind == np.float32 else np.iinfo(kind).max
+    samples = (random(21, 35, 2, full=255) / 255 * full).astype(kind)
+    picture = read(tiff(samples, WHITE_IS_ZERO, tags={338: (SHORT, [2])}, **LAYOUTS[layout]))
+    np.testing.assert_array_equal(picture.alpha, samples[..., 1])
+    np.testing.assert_array_equal(picture.pixels[..., 0], full - samples[..., 0])
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8, 12, 16])
+def test_bits_that_are_stored_the_other_way_round_are_turned(bits: int) -> None:
+    samples = random(9, 13, 1, full=2**bits - 1)
+    data = bytearray(tiff(samples, GRAY, bits=bits, tags={266: (SHORT, [2])}))
+    size = 9 * ((13 * bits + 7) // 8)
+    data[8 : 8 + size] = bytes(int(f"{value:08b}"[::-1], 2) for value in data[8 : 8 + size])
+    expected = read(tiff(samples, GRAY, bits=bits)).pixels
+    np.testing.assert_array_equal(read(bytes(data)).pixels, expected)
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32])

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import mmap
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +22,7 @@ import pyvips
 
 _BELOW_ERRORS = 0b11111000  # GLib's levels: what ends no program
 
-__all__ = ["Damaged", "damage", "load", "pyvips"]
+__all__ = ["Damaged", "damage", "failure", "load", "pyvips"]
 
 pyvips.cache_set_max(0)  # a file may change between two readings of it
 
@@ -81,4 +82,11 @@ def damage(name: str) -> Iterator[None]:
         for code in _NO_ROOM:
             if os.strerror(code) in str(error.detail):
                 raise no_room_for(name, os.strerror(code)) from error
-        raise Damaged.named(name) from error
+        raise failure(name, error) from error
+
+
+def failure(name: str, error: Exception) -> CnlrnError:
+    """The error of a picture that a library could not decode, which is damage unless the library says otherwise."""
+    if re.search("unsupported|not supported|not configured", str(getattr(error, "detail", error)), re.IGNORECASE):
+        return CnlrnError(f"{name} is of an unsupported kind; convert it to PNG or JPEG")
+    return Damaged.named(name)

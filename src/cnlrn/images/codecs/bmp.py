@@ -15,7 +15,7 @@ from cnlrn.images.metadata import plausible
 from cnlrn.images.picture import LazyPicture, as_vips
 from cnlrn.images.profiles import D65, ColourSpace
 from cnlrn.images.source import Content
-from cnlrn.images.vips import Damaged
+from cnlrn.images.vips import failure
 
 _PIXEL = 16  # bytes that Pillow and the copies take for each pixel
 
@@ -47,7 +47,7 @@ def open_file(file: PictureFile) -> LazyPicture:
     except CnlrnError:
         raise
     except Exception as error:  # Pillow lets through whatever its parsers stumble over
-        raise Damaged.named(file.name) from error
+        raise failure(file.name, error) from error
     icc = _profile(content, gray=mode == "L")
     return LazyPicture(
         as_vips(samples), mode == "RGBA", file.name, icc=icc, resolution=plausible(across, down), format=".bmp"

@@ -18,7 +18,7 @@ from cnlrn.images.codecs.heif_items import Container, container
 from cnlrn.images.codecs.jpeg import GAIN_MAP
 from cnlrn.images.picture import LazyPicture, as_vips
 from cnlrn.images.profiles import ColourSpace
-from cnlrn.images.vips import Damaged, pyvips
+from cnlrn.images.vips import Damaged, failure, pyvips
 
 SUFFIXES = (".avif", ".heic", ".heif", ".hif")
 _PIXEL = {"uchar": 18, "ushort": 25}  # bytes that libheif takes for each pixel, by libvips' sample formats
@@ -94,7 +94,7 @@ def _heic(file: PictureFile) -> Any:
     except CnlrnError:
         raise
     except Exception as error:  # pi-heif names several, and lets through what NumPy stumbles over
-        raise Damaged.named(file.name) from error
+        raise failure(file.name, error) from error
     gray = samples.shape[2] < 3
     deep = samples.dtype == np.uint16
     interpretation = ("grey16" if deep else "b-w") if gray else ("rgb16" if deep else "srgb")

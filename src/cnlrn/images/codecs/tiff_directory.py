@@ -31,6 +31,11 @@ INK_SET, INKS, EXTRA, FORMAT, COEFFICIENTS, SUBSAMPLING, REFERENCE = 332, 334, 3
 XMP, ICC, DNG = 700, 34675, 50706
 EXIF, INTEROPERABILITY, COLOUR_SPACE = 34665, 40965, 40961
 
+NONE, LZW, JPEG, PACKBITS = 1, 5, 7, 32773
+"""Compressions."""
+
+DEFLATE, FAX = (8, 32946), (2, 3, 4)
+
 _TYPES = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 11: "f4", 12: "f8", 13: "u4", 16: "u8", 18: "u8"}
 _BYTES, _RATIONALS = (1, 2, 6, 7), {5: "u4", 10: "i4"}
 _MOST_PAGES = 10_000
@@ -74,9 +79,16 @@ class Page:
                 return np.nan_to_num(values[::2] / values[1::2].astype(np.float64))
         return values.astype(np.float64 if dtype.kind == "f" else np.int64)
 
+    def whole_numbers(self, tag: int, default: tuple[int, ...] = (), most: int = 2**16 * 3) -> NDArray[np.int64]:
+        """The numbers of a tag; Damaged as `numbers`, or if they have fractions."""
+        values = self.numbers(tag, default, most)
+        if len(values) and values.dtype != np.int64:
+            raise Damaged(f"tag {tag} holds no whole numbers")
+        return values.astype(np.int64)
+
     def number(self, tag: int, default: int) -> int:
-        """The first number of a tag."""
-        values = self.numbers(tag)
+        """The first whole number of a tag."""
+        values = self.whole_numbers(tag)
         return int(values[0]) if len(values) else default
 
     def block(self, tag: int) -> bytes | None:
@@ -121,8 +133,8 @@ class Page:
     @cached_property
     def bits(self) -> int:
         """Of a sample; 0 if they differ."""
-        given = set(self.numbers(BITS, (1,)).tolist())
-        return int(given.pop()) if len(given) == 1 else 0
+        given = set(self.whole_numbers(BITS, (1,)).tolist())
+        return given.pop() if len(given) == 1 else 0
 
     @property
     def compression(self) -> int:
@@ -166,8 +178,13 @@ class Page:
         """How many pixels share a sample of chroma, across and down; 1 and 1 unless the samples are YCbCr."""
         if self.photometric != 6:
             return 1, 1
-        across, down = self.numbers(SUBSAMPLING, (2, 2))[:2]
-        return int(across), int(down)
+        told = self.whole_numbers(SUBSAMPLING, (2, 2)).tolist()
+        return (told[0], told[1]) if len(told) > 1 else (0, 0)
+
+    @property
+    def predictor(self) -> int:
+        """How samples are told from those before them, as TIFF numbers it; 1 is not at all."""
+        return self.number(PREDICTOR, 1) if self.compression in (LZW, *DEFLATE) else 1
 
 
 def pages(data: Data) -> Iterator[Page]:
@@ -229,12 +246,12 @@ def pieces(page: Page) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if count > _MOST_PIECES or columns * rows * across * down > 4 * page.width * page.height + 2**22:
         raise Damaged("its strips or tiles do not fit its size")
     places, sizes = (TILES, TILE_SIZES) if page.is_tiled and TILES in page else (STRIPS, STRIP_SIZES)
-    starts = _places(page, places)[:count]
-    least = _uncompressed(page, columns, rows) if page.compression == 1 else np.full(count, 1)
+    starts = page.whole_numbers(places, most=2 * _MOST_PIECES)[:count]
+    least = _uncompressed(page, columns, rows) if page.compression == NONE else np.full(count, 1)
     lengths = least
     if sizes in page:
-        lengths = _places(page, sizes)[:count]
-    elif page.compression != 1:  # as old programs write it
+        lengths = page.whole_numbers(sizes, most=2 * _MOST_PIECES)[:count]
+    elif page.compression != NONE:  # as old programs write it
         lengths = len(page.data) - starts
     if len(starts) < count or len(lengths) < count or (starts < 8).any() or (lengths < least).any():
         raise Damaged("strips or tiles are missing or too short")
@@ -243,13 +260,6 @@ def pieces(page: Page) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if sizes in page and lengths.sum() > 4 * len(page.data) + 2**20:
         raise Damaged("its strips or tiles overlap")
     return starts, lengths
-
-
-def _places(page: Page, tag: int) -> NDArray[np.int64]:
-    values = page.numbers(tag, most=2 * _MOST_PIECES)
-    if values.dtype != np.int64:
-        raise Damaged("its strips or tiles are at no places")
-    return values
 
 
 def _uncompressed(page: Page, columns: int, rows: int) -> NDArray[np.int64]:

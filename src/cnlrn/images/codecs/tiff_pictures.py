@@ -27,8 +27,6 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _GRAY: 1, _RGB: 3, _PALETTE: 1, _INKS: 4, _YCBCR:
 _OTHER_COLOURS = {10: "ITULab", 32844: "LogL", 32845: "LogLuv"}
 _RAW = (32803, 34892)  # samples of a sensor
 
-_NONE, _LZW, _JPEG, _PACKBITS = 1, 5, 7, 32773
-_DEFLATE, _FAX = (8, 32946), (2, 3, 4)
 _OTHER_COMPRESSIONS = {
     6: "old-style JPEG",
     9: "JBIG",
@@ -80,7 +78,7 @@ def open_file(file: PictureFile) -> LazyPicture:
         _check(page, file.name)
         if not file.keep:
             tags.pieces(page)
-        if page.compression in _DEFLATE and not file.keep:
+        if page.compression in tags.DEFLATE and not file.keep:
             tiff_samples.check_sums(page)
         usual = _is_usual(page)
         fail_on = "warning" if page.is_tiled else "error"  # libvips 8.18 calls damage of tiles no error
@@ -120,7 +118,7 @@ def _check(page: Page, name: str) -> None:
     """Refuse what cannot be read rightly. CnlrnError says which kind it is, Damaged that there is no such kind."""
     bits, kind, samples = page.bits, page.number(tags.FORMAT, _UNSIGNED), page.samples
     compression, photometric = page.compression, page.photometric
-    if compression not in (_NONE, _LZW, _PACKBITS, _JPEG, *_DEFLATE, *_FAX):
+    if compression not in (tags.NONE, tags.LZW, tags.PACKBITS, tags.JPEG, *tags.DEFLATE, *tags.FAX):
         label = _OTHER_COMPRESSIONS.get(compression, f"number {compression}")
         raise CnlrnError(f"{name} has the unsupported compression {label}; save it with LZW or deflate")
     if photometric not in _COLOURS:
@@ -140,7 +138,7 @@ def _check(page: Page, name: str) -> None:
     if kind not in (_UNSIGNED, _FLOAT) or bits not in (_FLOATS if is_float else _INTEGERS):
         label = {_SIGNED: "int", _FLOAT: "float"}.get(kind, "complex")
         raise CnlrnError(f"{name} holds samples of type {label}{bits}; {_CONVERT}")
-    if photometric == _PALETTE and len(page.numbers(tags.PALETTE)) != 3 << bits:
+    if photometric == _PALETTE and len(page.whole_numbers(tags.PALETTE)) != 3 << bits:
         raise Damaged("its palette is of another size")
     fitting = {
         _PALETTE: not is_float and bits <= 16,
@@ -149,15 +147,14 @@ def _check(page: Page, name: str) -> None:
         _CIELAB: not is_float and bits in (8, 16),
         _ICCLAB: not is_float and bits in (8, 16),
     }.get(photometric, True)
-    if compression in _FAX:
+    if compression in tags.FAX:
         fitting = bits == samples == 1 and photometric in (_WHITE_IS_ZERO, _GRAY)
-    if compression == _JPEG:
+    if compression == tags.JPEG:
         fitting = bits == 8 and photometric in (_WHITE_IS_ZERO, _GRAY, _RGB, _YCBCR, _INKS) and _is_layout_usual(page)
-    predictor = page.number(tags.PREDICTOR, 1)
-    if compression in (_LZW, *_DEFLATE) and predictor != 1:
-        words = bits in _WORDS if predictor == 2 else predictor == 3 and is_float
+    if page.predictor != 1:
+        words = bits in _WORDS if page.predictor == 2 else page.predictor == 3 and is_float
         fitting = fitting and words and photometric != _YCBCR
-    if photometric == _YCBCR and compression != _JPEG:
+    if photometric == _YCBCR and compression != tags.JPEG:
         _check_subsampling(page)
     if not fitting:
         raise CnlrnError(
@@ -167,10 +164,10 @@ def _check(page: Page, name: str) -> None:
 
 def _check_subsampling(page: Page) -> None:
     across, down = page.subsampling
-    black, white, *chroma = page.numbers(tags.REFERENCE, (0, 255, 128, 255, 128, 255))[:6]
-    sound = across in (1, 2, 4) and down in (1, 2, 4) and white != black and len(chroma) == 4
-    green = page.numbers(tags.COEFFICIENTS, (0.299, 0.587, 0.114))
-    if not (sound and chroma[0] != chroma[1] and chroma[2] != chroma[3] and len(green) == 3 and green[1]):
+    levels = page.numbers(tags.REFERENCE, (0, 255, 128, 255, 128, 255))
+    weights = page.numbers(tags.COEFFICIENTS, (0.299, 0.587, 0.114))
+    sound = across in (1, 2, 4) and down in (1, 2, 4) and len(levels) == 6 and len(weights) == 3
+    if not (sound and (levels[::2] != levels[1::2]).all() and weights[1] and np.isfinite([*levels, *weights]).all()):
         raise Damaged("what it says of its YCbCr samples makes no sense")
     if (page.is_separate and (across, down) != (1, 1)) or page.samples != 3:
         raise Damaged("its YCbCr samples are not laid out as TIFF asks for")
@@ -182,14 +179,14 @@ def _is_layout_usual(page: Page) -> bool:
     Of planes it mixes up gray and alpha, and it knows no tiles of them; newer versions divide colours by alpha, older
     ones do not.
     """
-    extra = page.numbers(tags.EXTRA)
+    extra = page.whole_numbers(tags.EXTRA)
     told = page.samples == _COLOURS[page.photometric] + len(extra)
     return page.number(tags.PLANAR, 1) == 1 and told and _ASSOCIATED not in extra
 
 
 def _is_usual(page: Page) -> bool:
     """Whether libvips reads the samples as they are meant."""
-    if page.compression in (*_FAX, _JPEG):  # `_check` has let in only what it reads
+    if page.compression in (*tags.FAX, tags.JPEG):  # `_check` has let in only what it reads
         return True
     bits, is_float = page.bits, page.number(tags.FORMAT, _UNSIGNED) == _FLOAT
     plain = bits == 32 if is_float else bits in (8, 16)
@@ -205,6 +202,8 @@ def _unusual(page: Page, name: str) -> Any:
     samples = tiff_samples.samples(page, name)
     count = _COLOURS[page.photometric]
     colours, extras = samples[..., :count], samples[..., count:]
+    if page.bits > 16 and colours.dtype != np.float32 and 0 < colours.max() < 1 << (page.bits - 8):
+        raise CnlrnError(f"{name} uses only the lowest of {page.bits} bits and would be black; {_CONVERT}")
     if page.photometric == _PALETTE:
         colours = _through_palette(colours[..., 0], page)
         extras = _scaled(extras, page.bits, colours.dtype)
@@ -238,7 +237,7 @@ def _scaled(samples: tiff_samples.Samples, bits: int, kind: Any = None) -> tiff_
 
 def _through_palette(indices: tiff_samples.Samples, page: Page) -> tiff_samples.Samples:
     """The colours, or grays, that a palette gives to indices."""
-    palette = page.numbers(tags.PALETTE)
+    palette = page.whole_numbers(tags.PALETTE)
     if palette.max() < 256:  # old programs write 8 bits
         palette = palette * 257
     table = palette.reshape(3, -1).T
@@ -292,7 +291,7 @@ def _without_extras(image: Any, page: Page, name: str) -> tuple[Any, tuple[str, 
     if given <= 0:
         return image, ()
     colours = image.bands - given
-    kinds = page.numbers(tags.EXTRA).tolist()[-given:]
+    kinds = page.whole_numbers(tags.EXTRA).tolist()[-given:]
     at = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
     result = image.extract_band(0, n=colours)
     if page.photometric == _INKS:

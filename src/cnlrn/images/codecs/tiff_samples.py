@@ -127,7 +127,7 @@ def _directory(entries: dict[int, Any], page: Page) -> bytes:
 
 def _values(rows: NDArray[np.uint8], page: Page, width: int, inner: int) -> Samples:
     """Samples from rows of bytes: rows x (width x inner)."""
-    bits, predictor = page.bits, page.number(tags.PREDICTOR, 1)
+    bits, predictor = page.bits, page.predictor
     is_float = page.number(tags.FORMAT, _UNSIGNED) == _FLOAT
     if predictor == _FLOATING:
         raw = rows.reshape(len(rows), -1, inner).cumsum(axis=1, dtype=np.uint8).reshape(len(rows), bits // 8, -1)
