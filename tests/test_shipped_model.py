@@ -1,5 +1,6 @@
 """What is promised of the default model and its weights, beside what its card says."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_tiles_leave_no_seams_in_photographs(
     restorer: Restorer, path: Path, tile: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert largest_seam(restorer, example(path), tile, 4, monkeypatch) <= 1
+
+
+@pytest.mark.parametrize("model", ["cnlrn-s", "cnlrn-xs"])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_plain_colours_have_no_rim(model: str, scale: int) -> None:
+    restorer = Restorer(model, threads=1)
+    for size in ((48, 64), (41, 54), (3, 5)):  # multiples of the network's grid, not, and less than it
+        for colour in itertools.product((0, 128, 255), repeat=3):
+            lr = np.broadcast_to(np.array(colour, np.uint8), (*size, 3))
+            assert np.abs(restorer.restore(lr, scale).astype(int) - colour).max() <= 1, (size, colour)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

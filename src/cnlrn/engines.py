@@ -121,6 +121,11 @@ class OnnxEngine:
             raise CnlrnError(
                 f"the model {self.name} returned {restored.shape} where {expected} was due; export it again"
             )
+        if not np.isfinite(restored).all():
+            raise CnlrnError(
+                f"the model {self.name} gave values that are no finite numbers; its weights are damaged or its "
+                "training failed, so choose another model"
+            )
         return restored
 
     def pixels_within(self, memory: int) -> int:

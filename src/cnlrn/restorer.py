@@ -297,6 +297,7 @@ class Restorer:
             most_rows=_STRIP // (picture.width * scale * scale * (bands + picture.has_alpha) * dtype.itemsize),
             context=engine.context,
             multiple=engine.multiple,
+            border=0 if engine.context is None else min(tiles.BORDER, engine.context),
         ):
             if alpha is not None:
                 strip_alpha = np.clip(_rows(alpha, top, top + len(strip), picture.name), 0, full)
