@@ -1,6 +1,5 @@
 """What is promised of the default model and its weights, beside what its card says."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +63,7 @@ def test_tiles_leave_no_seams_in_photographs(
 def test_plain_colours_have_no_rim(model: str, scale: int) -> None:
     restorer = Restorer(model, threads=1)
     for size in ((48, 64), (41, 54), (3, 5)):  # multiples of the network's grid, not, and less than it
-        for colour in itertools.product((0, 128, 255), repeat=3):
+        for colour in ((255, 0, 0), (0, 0, 255), (0, 255, 255), (255, 255, 255), (200, 60, 30)):
             lr = np.broadcast_to(np.array(colour, np.uint8), (*size, 3))
             assert np.abs(restorer.restore(lr, scale).astype(int) - colour).max() <= 1, (size, colour)
 

@@ -70,7 +70,7 @@ class OnnxEngine:
         """
         import onnxruntime
 
-        if device not in _PROVIDERS:
+        if not isinstance(device, str) or device not in _PROVIDERS:
             raise CnlrnError(f"there is no device {device!r}; choose cpu or cuda")
         if _PROVIDERS[device] not in onnxruntime.get_available_providers():
             raise CnlrnError(f"this ONNX Runtime cannot use {device}; install onnxruntime-gpu or choose cpu")
