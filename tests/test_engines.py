@@ -1,4 +1,7 @@
 import hashlib
+import os
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -7,9 +10,10 @@ import onnx
 import pytest
 from tiny_model import write_tiny_model
 
-from cnlrn import onnxfile
+from cnlrn import images, onnxfile
 from cnlrn.engines import OnnxEngine
 from cnlrn.errors import CnlrnError
+from cnlrn.images import Picture
 
 LR = np.random.default_rng(0).random((2, 3, 8, 12), np.float32)
 
@@ -47,6 +51,14 @@ def test_an_exit_does_not_compute_another(tmp_path: Path) -> None:
     engine = OnnxEngine(write_tiny_model(tmp_path / "broken.onnx", broken_exit=4))
     assert engine.run(LR, 2).shape == (2, 3, 16, 24)
     with pytest.raises(CnlrnError, match="failed on 12x8 pixels"):
+        engine.run(LR, 4)
+
+
+@pytest.mark.parametrize("times", [np.nan, np.inf])
+def test_results_that_are_no_finite_numbers_are_an_error(tmp_path: Path, times: float) -> None:
+    engine = OnnxEngine(write_tiny_model(tmp_path / "exploded.onnx", times=times, name="exploded"))
+    assert engine.run(LR, 2).max() <= 1
+    with pytest.raises(CnlrnError, match="the model exploded gave values that are no finite numbers; its weights"):
         engine.run(LR, 4)
 
 
@@ -99,3 +111,25 @@ def test_memory_is_reckoned_by_the_area_or_by_its_square(tmp_path: Path) -> None
     assert windowed.pixels_within(2**30) == pytest.approx(2 * windowed.pixels_within(2**29), abs=2)
     everywhere = OnnxEngine(write_tiny_model(tmp_path / "everywhere.onnx", context=""))
     assert everywhere.pixels_within(2**30) == pytest.approx(2 * everywhere.pixels_within(2**28), abs=2)
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "HOME"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "import numpy, cnlrn; cnlrn.restore(numpy.zeros((4, 4), 'uint8'), model='cnlrn-xs')"],
+        ["-m", "cnlrn", "restore", "photo.png"],
+        ["-m", "cnlrn", "models"],
+    ],
+    ids=lambda command: command[2] if command[0] == "-m" else "python",
+)
+def test_nothing_is_written_to_the_home_or_the_temporary_folder(tmp_path: Path, command: list[str], name: str) -> None:
+    """ONNX Runtime by itself would keep an identity of the machine and a database for its telemetry there."""
+    folders = {folder: tmp_path / folder for folder in ("HOME", "TMPDIR", "work")}
+    for folder in folders.values():
+        folder.mkdir()
+    images.write(Picture(np.zeros((4, 4, 3), np.uint8)), folders["work"] / "photo.png")
+    kept = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    fresh = kept | {"HOME": str(folders["HOME"]), "TMPDIR": str(folders["TMPDIR"])}
+    subprocess.run([sys.executable, *command], cwd=folders["work"], env=fresh, check=True, capture_output=True)
+    assert list(folders[name].rglob("*")) == []

@@ -58,6 +58,16 @@ def test_tiles_leave_no_seams_in_photographs(
     assert largest_seam(restorer, example(path), tile, 4, monkeypatch) <= 1
 
 
+@pytest.mark.parametrize("model", ["cnlrn-s", "cnlrn-xs"])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_plain_colours_have_no_rim(model: str, scale: int) -> None:
+    restorer = Restorer(model, threads=1)
+    for size in ((48, 64), (41, 54), (3, 5)):  # multiples of the network's grid, not, and less than it
+        for colour in ((255, 0, 0), (0, 0, 255), (0, 255, 255), (255, 255, 255), (200, 60, 30)):
+            lr = np.broadcast_to(np.array(colour, np.uint8), (*size, 3))
+            assert np.abs(restorer.restore(lr, scale).astype(int) - colour).max() <= 1, (size, colour)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("kind", ["8 bits", "16 bits", "gray"])
 def test_light_stays(restorer: Restorer, path: Path, kind: str) -> None:

@@ -62,6 +62,7 @@ def join(
     most_rows: int = EVERYTHING,
     context: int | None,
     multiple: int,
+    border: int = 0,
 ) -> Array:
     height, width, _ = lr.shape
     rows = tiles.strips(
@@ -74,6 +75,7 @@ def join(
         most_rows=most_rows,
         context=context,
         multiple=multiple,
+        border=border,
     )
     joined = np.concatenate(list(rows))
     assert joined.shape == (height * scale, width * scale, lr.shape[2])
@@ -109,6 +111,34 @@ def test_tiled_equals_whole_for_any_size_area_and_context() -> None:
         np.testing.assert_array_equal(tiled, restore(tiles.pad(lr, multiple))[:height, :width])
 
 
+def test_tiled_equals_whole_with_any_border() -> None:
+    rng = np.random.default_rng(1)
+    for seed in range(150):
+        height, width = (int(side) for side in rng.integers(1, 70, 2))
+        multiple, reach, border = int(rng.choice([1, 2, 3, 8])), int(rng.integers(0, 6)), int(rng.integers(1, 12))
+        lr = whole_numbers((height, width, 1), seed)
+        box, window = box_sum(reach), windowed(multiple)
+
+        def restore(x: Array, box: Network = box, window: Network = window) -> Array:
+            return window(box(x))
+
+        ends = [(-(-(side + 2 * border) // multiple) * multiple - side) for side in (height, width)]
+        padded = np.pad(lr, [*((end // 2, end - end // 2) for end in ends), (0, 0)], mode="edge")
+        whole = restore(padded)[ends[0] // 2 :, ends[1] // 2 :][:height, :width]
+        options = {"context": reach + multiple - 1, "multiple": multiple, "border": border}
+        area, most_rows = int(rng.integers(1, 3000)), int(rng.integers(0, 80))
+        np.testing.assert_array_equal(join(restore, lr, area=area, most_rows=most_rows, **options), whole)
+
+
+@pytest.mark.parametrize("context", [8, None])
+def test_a_border_keeps_outside_what_a_network_does_where_its_input_ends(context: int | None) -> None:
+    lr = np.ones((45, 61, 1), np.float32)
+    for area in (1, 2_000, EVERYTHING) if context else (EVERYTHING,):
+        for border in (5, 8, 20):
+            assert (join(box_sum(5), lr, area=area, context=context, multiple=4, border=border) == 121).all()
+    assert (join(box_sum(5), lr, context=context, multiple=4) != 121).any()
+
+
 def test_a_context_smaller_than_the_reach_is_what_makes_seams() -> None:
     lr = whole_numbers((64, 64, 1))
     assert (join(box_sum(5), lr, area=256, context=0, multiple=4) != join(box_sum(5), lr, context=0, multiple=4)).any()
@@ -117,9 +147,14 @@ def test_a_context_smaller_than_the_reach_is_what_makes_seams() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 5), (7, 8), (9, 17), (33, 2), (1, 2000), (97, 131)])
 @pytest.mark.parametrize("context", [8, None])
 @pytest.mark.parametrize("area", [1, 2_000, EVERYTHING])
-def test_any_size_comes_out_as_large_as_it_should(shape: tuple[int, int], context: int | None, area: int) -> None:
+@pytest.mark.parametrize("border", [0, 6, 17])
+def test_any_size_comes_out_as_large_as_it_should(
+    shape: tuple[int, int], context: int | None, area: int, border: int
+) -> None:
     lr = np.random.default_rng(1).random((*shape, 3), np.float32)
-    restored = join(enlarge(lambda x: x, 4), lr, scale=4, area=area, most_rows=40, context=context, multiple=8)
+    restored = join(
+        enlarge(lambda x: x, 4), lr, scale=4, area=area, most_rows=40, context=context, multiple=8, border=border
+    )
     expected = enlarge(lambda x: x, 4)(lr)
     np.testing.assert_allclose(restored, expected, rtol=0, atol=0 if context else 1e-5)
     assert restored.dtype == np.float32

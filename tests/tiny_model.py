@@ -6,8 +6,13 @@ import onnx
 from onnx import TensorProto, helper
 
 
-def write_tiny_model(path: Path, *, broken_exit: int | None = None, **metadata: str) -> Path:
-    """An ONNX file with the exits x1, x2 and x4, each the input repeated; `broken_exit` fails when it is computed."""
+def write_tiny_model(
+    path: Path, *, broken_exit: int | None = None, times: float | None = None, **metadata: str
+) -> Path:
+    """An ONNX file with the exits x1, x2 and x4, each the input repeated.
+
+    `broken_exit` fails when it is computed; `times`, NaN say, is what the input is multiplied by at x4.
+    """
     nodes, constants, outputs = [], [], []
     for scale in (1, 2, 4):
         constants.append(helper.make_tensor(f"by{scale}", TensorProto.FLOAT, [4], [1, 1, scale, scale]))
@@ -16,6 +21,10 @@ def write_tiny_model(path: Path, *, broken_exit: int | None = None, **metadata: 
             constants.append(helper.make_tensor("impossible", TensorProto.INT64, [4], [1, 7, 11, 1_000_003]))
             nodes.append(helper.make_node("Reshape", ["lr", "impossible"], ["broken"]))
             source = "broken"
+        if scale == 4 and times is not None:
+            constants.append(helper.make_tensor("times", TensorProto.FLOAT, [1], [times]))
+            nodes.append(helper.make_node("Mul", ["lr", "times"], ["multiplied"]))
+            source = "multiplied"
         nodes.append(
             helper.make_node(
                 "Resize",

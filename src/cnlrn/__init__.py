@@ -8,7 +8,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault(
+    "ORT_DISABLE_TELEMETRY", "1"
+)  # ONNX Runtime reads it when it is imported, here or by a subprocess
 
 from cnlrn.errors import CnlrnError
 from cnlrn.models import Card, models

@@ -87,7 +87,7 @@ class OnnxEngine:
         """
         import onnxruntime
 
-        if device not in _PROVIDERS:
+        if not isinstance(device, str) or device not in _PROVIDERS:
             raise CnlrnError(f"there is no device {device!r}; choose cpu or cuda")
         if _PROVIDERS[device] not in onnxruntime.get_available_providers():
             raise CnlrnError(f"this ONNX Runtime cannot use {device}; install onnxruntime-gpu or choose cpu")
@@ -159,6 +159,11 @@ class OnnxEngine:
         if restored.shape != expected:
             raise CnlrnError(
                 f"the model {self.name} returned {restored.shape} where {expected} was due; export it again"
+            )
+        if not np.isfinite(restored).all():
+            raise CnlrnError(
+                f"the model {self.name} gave values that are no finite numbers; its weights are damaged or its "
+                "training failed, so choose another model"
             )
         return restored
 

@@ -11,21 +11,23 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn import images, tiles
+from cnlrn import forks, given, images, tiles
 from cnlrn.engines import Engine, OnnxEngine
 from cnlrn.errors import CnlrnError
+from cnlrn.given import Data, PillowImage
 from cnlrn.images import LazyPicture, Picture, Pixels, Spool
 from cnlrn.models import DEFAULT, find
+from cnlrn.size import Size as Size
+from cnlrn.size import shown, whole
 
-_LARGEST = 100_000_000  # width, height or scale
 _LARGEST_RESIZED = 10_000_000  # width or height that libvips resizes to, at least
 _ENLARGEMENT = 16  # output pixels for each of the most input pixels that are let in
 _STRIP = 64 * 2**20  # bytes of one strip of the result, alpha counted twice: it is joined to a copy
@@ -34,65 +36,8 @@ _WINDOW = 64
 _BLEED = 6.0  # LR pixels, sigma: how far visible colours spread under what alpha hides
 
 
-class PillowImage(Protocol):
-    """What this module needs of a Pillow image; Pillow itself is not needed unless one is given."""
-
-    info: Any
-
-    @property
-    def mode(self) -> str:
-        """Such as "RGB"."""
-        ...
-
-    def convert(self, mode: str) -> Any:
-        """The image in another mode."""
-        ...
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large the result shall be: `scale` times the input (4 if nothing is given), or `width` and `height` pixels.
-
-    Of `width` and `height` one is enough, the other follows; both together may change the picture's proportions.
-
-    Raises:
-        CnlrnError: a number that is not positive or beyond all reason, or a scale beside a width or height.
-    """
-
-    scale: float | None = None
-    width: int | None = None
-    height: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        for name in ("scale", "width", "height"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= _LARGEST:
-                raise CnlrnError(f"{name} must be more than 0 and at most {_LARGEST}, not {value}")
-        if self.scale is not None and (self.width or self.height):
-            raise CnlrnError("give either a scale or a width and height, not both")
-
-    @property
-    def tag(self) -> str:
-        """For file names: x4, w1920, h1080 or 1920x1080."""
-        if self.width and self.height:
-            return f"{self.width}x{self.height}"
-        if self.width or self.height:
-            return f"w{self.width}" if self.width else f"h{self.height}"
-        return f"x{self.scale or 4:g}"
-
-    def of(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of what a picture of `width` x `height` pixels becomes, at least 1x1."""
-        if self.width or self.height:
-            factor = (self.width / width) if self.width else (self.height or 1) / height
-            wanted = (self.width or width * factor, self.height or height * factor)
-        else:
-            wanted = (width * (self.scale or 4), height * (self.scale or 4))
-        return max(1, round(wanted[0])), max(1, round(wanted[1]))
-
-
 _Path = str | os.PathLike[str]
-_Same = TypeVar("_Same", bound=Picture | bytes | NDArray[Any] | PillowImage)
+_Same = TypeVar("_Same", bound=Picture | NDArray[Any] | PillowImage)
 Progress = Callable[[float], None]
 
 
@@ -125,14 +70,17 @@ class Restorer:
             damaged: "refuse" files that are damaged or cut short, or "keep" what can be read of them, with a warning.
 
         Raises:
-            CnlrnError: unknown model or device, damaged model file, or a number below 1.
+            CnlrnError: unknown model or device, damaged model file, a number below 1 or not whole, or this process was
+                forked from one that had loaded a model.
         """
-        for option, value in (("threads", threads), ("tile", tile), ("max_pixels", max_pixels)):
-            if value is not None and value < 1:
-                raise CnlrnError(f"{option} must be at least 1, not {value}")
+        forks.check()
+        threads, tile, max_pixels = (
+            _count(option, value)
+            for option, value in (("threads", threads), ("tile", tile), ("max_pixels", max_pixels))
+        )
         if damaged not in ("refuse", "keep"):
-            raise CnlrnError(f"damaged must be 'refuse' or 'keep', not {damaged!r}")
-        path, sha256 = find(model)
+            raise CnlrnError(f"damaged must be 'refuse' or 'keep', not {shown(damaged)}")
+        path, sha256 = find(model if isinstance(model, str) else _path(model, "a model"))
         self.engine: Engine = OnnxEngine(path, sha256=sha256, device=device, threads=threads)
         self.tile, self.ensemble, self.max_pixels = tile, ensemble, max_pixels
         self.damaged = damaged
@@ -147,9 +95,22 @@ class Restorer:
         height: int | None = ...,
         output: _Path | None = ...,
         overwrite: bool = ...,
+        format: str | None = ...,
         strip: bool = ...,
         progress: Progress | None = ...,
     ) -> Path: ...
+    @overload
+    def restore(
+        self,
+        picture: Data,
+        scale: float | None = ...,
+        *,
+        width: int | None = ...,
+        height: int | None = ...,
+        format: str | None = ...,
+        strip: bool = ...,
+        progress: Progress | None = ...,
+    ) -> bytes: ...
     @overload
     def restore(
         self,
@@ -171,6 +132,7 @@ class Restorer:
         height: int | None = None,
         output: _Path | None = None,
         overwrite: bool = False,
+        format: str | None = None,
         strip: bool = False,
         progress: Progress | None = None,
     ) -> Any:
@@ -179,7 +141,8 @@ class Restorer:
         Args:
             picture: one of
                 a path: the result is written to a file, and its path returned; large ones wait on disk;
-                the bytes of a picture file: the result is the bytes of a PNG file;
+                the bytes of a picture file (bytes, bytearray, memoryview), or a binary file that is open at them, such
+                as a BytesIO, which is read to its end: the result is the bytes of a file;
                 a Pillow image (any mode but "I" and "F"): the result is one, with the same `info`;
                 an array, height x width or height x width x channels (1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), uint8,
                 uint16 or float32 in [0, 1]: the result is one of the same kind;
@@ -187,9 +150,11 @@ class Restorer:
             scale: 4 when neither scale nor width nor height is given. The exits of the network give 1 (sharper only), 2
                 and 4; anything else is resized (Lanczos) from the next larger exit, or from the largest (bicubic).
             width, height: size of the result in pixels instead of a scale; one is enough, the other follows.
-            output: of a path, the file to write, in the format of its extension; NAME_x4.png beside the picture (after
-                its scale) when None.
+            output: of a path, the file to write, in the format of its extension; when None NAME_x4 (after its scale)
+                beside the picture.
             overwrite: replace the file if it exists.
+            format: of the result of bytes, or of a path without `output`: "png", "jpg", "webp", "tif" or "avif". When
+                None that of the picture where it is one of these, PNG otherwise.
             strip: leave out EXIF, XMP and IPTC metadata; the colour profile and the resolution stay.
             progress: called with the part that is computed, from 0 to 1, a few times.
 
@@ -197,27 +162,37 @@ class Restorer:
             CnlrnError: the picture cannot be read or is of another kind or too large, a size that makes no sense, or
                 the output exists or cannot be written.
         """
+        forks.check()
         size = Size(scale, width, height)
+        if progress is not None and not callable(progress):
+            raise CnlrnError(f"progress is a function that is called with a number, not {shown(progress)}")
+        suffix = None if format is None else given.format_suffix(format)
         if isinstance(picture, str | os.PathLike):
-            source = Path(picture)
-            if not source.name:
-                raise CnlrnError(f"{picture!r} is no name of a picture file")
-            target = source.with_name(f"{source.stem}_{size.tag}.png") if output is None else Path(output)
+            source = _path(picture, "a picture")
+            if output is None:
+                target = source.with_name(f"{source.stem}_{size.tag}{suffix or given.kept_suffix(source)}")
+            elif suffix is None:
+                target = _path(output, "an output")
+            else:
+                raise CnlrnError("the extension of the output names the format; leave out one of them")
             images.check_target(target)
             if target.exists() and not overwrite:
                 raise CnlrnError(f"{target} exists; say overwrite to replace it, or give another name")
-            opened = self._open(picture)
+            opened = self._warned(images.open_picture(source, self.max_pixels, self.damaged))
             with self.compute(opened, size, target=target, strip=strip, progress=progress) as restored:
                 images.write(restored, target)
             return target
         if output is not None:
             raise CnlrnError("an output file goes with the path of a picture; write this result yourself")
-        opened = self._open(picture)
-        with self.compute(opened, size, strip=strip, progress=progress) as restored:
-            return _like(picture, restored)
+        if suffix is not None and not given.is_data(picture):
+            raise CnlrnError("a format goes with the path or the bytes of a picture; this result is no file")
+        opened = self._warned(given.open_given(picture, self.max_pixels, self.damaged))
+        suffix = suffix or given.kept_suffix(opened)
+        with self.compute(opened, size, suffix=suffix, strip=strip, progress=progress) as restored:
+            return given.like(picture, restored, suffix)
 
-    def _open(self, picture: Any) -> LazyPicture:
-        opened = _open(picture, self.max_pixels, self.damaged)
+    def _warned(self, opened: LazyPicture) -> LazyPicture:
+        """The picture, with a warning if it is damaged."""
         if opened.damage is not None:
             warnings.warn(opened.damage, stacklevel=3)
         return opened
@@ -229,21 +204,24 @@ class Restorer:
         size: Size,
         *,
         target: Path | None = None,
+        suffix: str = ".png",
         strip: bool = False,
         progress: Progress | None = None,
     ) -> Iterator[LazyPicture]:
         """Restore an open picture, and hold the result for as long as the context lasts.
 
         `target`: the file that it will be written to; a large result waits on disk beside it, and without it in memory.
-        The other arguments and errors are those of `restore`.
+        `suffix`: without a target, the extension of the format that it will be encoded in. The other arguments and
+        errors are those of `restore`.
         """
+        forks.check()
         width, height = size.of(picture.width, picture.height)
         if width * height > _ENLARGEMENT * self.max_pixels:
             raise CnlrnError(
                 f"the result would have {width}x{height} pixels, more than {_ENLARGEMENT} times the limit of "
                 f"{self.max_pixels}; if it is what you want, raise the limit (--max-pixels)"
             )
-        images.format_of(target.suffix if target else ".png").check_size(width, height)
+        images.format_of(target.suffix if target else suffix).check_size(width, height)
         exit_ = self._exit(max(width / picture.width, height / picture.height))
         exit_height, exit_width = picture.height * exit_, picture.width * exit_
         if max(width, height) > _LARGEST_RESIZED and (width, height) != (exit_width, exit_height):
@@ -285,8 +263,8 @@ class Restorer:
 
         def read(top: int, bottom: int) -> Pixels:
             if dtype == np.float32:
-                given = _rows(picture.image, top, bottom, picture.name)
-                if not (given.min() >= 0 and given.max() <= 1):
+                samples = _rows(picture.image, top, bottom, picture.name)
+                if not (samples.min() >= 0 and samples.max() <= 1):
                     raise CnlrnError(
                         f"{picture.name} has floating point samples that are not in [0, 1]; scale or clip them first"
                     )
@@ -301,7 +279,12 @@ class Restorer:
         with np.errstate(invalid="ignore"):  # samples that are no numbers are refused when they are read below
             surveys = self._surveys(batch(*windows))
 
-        grid = {"height": picture.height, "width": picture.width, "multiple": engine.multiple}
+        grid = {
+            "height": picture.height,
+            "width": picture.width,
+            "multiple": engine.multiple,
+            "border": 0 if engine.context is None else min(tiles.BORDER, engine.context),
+        }
         features: tuple[tiles.ReadRows, int] | None = None
         for index, level in enumerate(engine.levels):
 
@@ -373,11 +356,12 @@ class Restorer:
     ) -> NDArray[np.float32]:
         """The engine's result (n, 3, scale*h, scale*w), the mean over `_turns`, in each of which it has its survey and
         its part of `features`, as `_level` gives them."""
-        run = partial(self.engine.run, scale=scale)
         total: NDArray[np.float32] | None = None
-        for restored in self._in_each_turn(
-            lr, surveys, features, lambda lr, survey, told: run(lr, survey=survey, features=told)
-        ):
+
+        def compute(lr: NDArray[np.float32], survey: Any, told: NDArray[np.float32] | None) -> NDArray[np.float32]:
+            return self.engine.run(lr, scale, survey, told)
+
+        for restored in self._in_each_turn(lr, surveys, features, compute):
             total = restored if total is None else total + restored
         assert total is not None
         return total / np.float32(len(surveys))
@@ -432,7 +416,13 @@ class _Options(TypedDict, total=False):
     progress: Progress | None
 
 
-class _FileOptions(_Options, total=False):
+class _DataOptions(_Options, total=False):
+    """More of them, for bytes."""
+
+    format: str | None
+
+
+class _FileOptions(_DataOptions, total=False):
     """More of them, for paths."""
 
     output: _Path | None
@@ -441,6 +431,8 @@ class _FileOptions(_Options, total=False):
 
 @overload
 def restore(picture: _Path, *, model: _Path = ..., **options: Unpack[_FileOptions]) -> Path: ...
+@overload
+def restore(picture: Data, *, model: _Path = ..., **options: Unpack[_DataOptions]) -> bytes: ...
 @overload
 def restore(picture: _Same, *, model: _Path = ..., **options: Unpack[_Options]) -> _Same: ...
 
@@ -457,70 +449,25 @@ def restore(picture: Any, *, model: _Path = DEFAULT, **options: Unpack[_FileOpti
     return Restorer(model).restore(picture, **options)
 
 
-def _open(picture: Any, max_pixels: int, damaged: Literal["refuse", "keep"]) -> LazyPicture:
-    if isinstance(picture, Picture):
-        return picture.lazy()
-    if isinstance(picture, bytes | str | os.PathLike):
-        return images.open_picture(picture, max_pixels, damaged)
-    if isinstance(picture, np.ndarray):
-        return _from_array(picture).lazy()
-    if hasattr(picture, "mode") and hasattr(picture, "convert"):
-        return _from_pillow(picture).lazy()
-    raise CnlrnError(f"a picture is a path, bytes, an array or a Pillow image, not {type(picture).__name__}")
-
-
-def _from_array(array: NDArray[Any]) -> Picture:
-    if array.ndim not in (2, 3) or array.size == 0 or (array.ndim == 3 and array.shape[2] > 4):
-        raise CnlrnError(
-            f"an array of shape {array.shape} is not a picture; height x width or height x width x 1 to 4 is"
-        )
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype not in (np.uint8, np.uint16, np.float32):
-        raise CnlrnError(f"an array of {array.dtype} is not a picture; uint8, uint16 or float32 in [0, 1] is")
-    samples = array.reshape(*array.shape[:2], -1)
-    colours = 1 if samples.shape[2] < 3 else 3
-    return Picture(samples[..., :colours], samples[..., colours] if samples.shape[2] > colours else None)
-
-
-def _to_array(picture: Picture) -> NDArray[Any]:
-    """Height x width x channels, alpha last."""
-    return picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
-
-
-def _from_pillow(image: PillowImage) -> Picture:
-    mode = image.mode
-    if mode in ("I", "F"):
-        raise CnlrnError(f'a Pillow image of mode "{mode}" has no fixed range; convert it to an array or to "I;16"')
-    see_through = "transparency" in image.info
-    alpha = see_through or mode.lower().endswith("a")
-    kept = mode.startswith("I;16") or mode in ("LA", "RGBA", "CMYK") or (mode in ("L", "RGB") and not see_through)
+def _path(given: object, what: str) -> Path:
+    """A path that was given as `what`; CnlrnError where it cannot be one."""
     try:
-        if not kept:
-            gray = mode in ("1", "L", "La")
-            image = image.convert(("LA" if gray else "RGBA") if alpha else ("L" if gray else "RGB"))
-        samples = np.asarray(image)
-    except (OSError, ValueError) as error:
-        raise CnlrnError(f"the Pillow image cannot be read ({error})") from error
-    return images.from_cmyk(samples, image.info.get("icc_profile")) if mode == "CMYK" else _from_array(samples)
+        path = Path(given)  # type: ignore[arg-type]
+    except TypeError:
+        path = Path()
+    if not path.name or "\0" in str(path):
+        raise CnlrnError(f"{shown(given)} is no name of {what} file")
+    return path
 
 
-def _like(given: Any, restored: LazyPicture) -> Any:
-    """The restored picture as the kind of thing that was given."""
-    if isinstance(given, bytes):
-        return images.encode(restored)
-    picture = restored.read()
-    if isinstance(given, Picture):
-        return picture
-    array = _to_array(picture)
-    if isinstance(given, np.ndarray):
-        return array[..., 0] if given.ndim == 2 else array
-    from PIL import Image
-
-    image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-    image.info = {key: value for key, value in given.info.items() if key != "transparency"}
-    if given.mode == "CMYK":
-        image.info["icc_profile"] = picture.icc
-    return image
+def _count(option: str, value: object) -> Any:
+    """A number of at least 1 that was given as `option`, or None; CnlrnError where it is neither."""
+    if value is None:
+        return None
+    number = whole(option, value)
+    if number < 1:
+        raise CnlrnError(f"{option} must be at least 1, not {shown(value)}")
+    return number
 
 
 def _full(dtype: np.dtype[Any]) -> float:

@@ -2,7 +2,8 @@
 
 Tiles lie on a grid of the network's `multiple` and each is cut with `context` pixels more on every side, so a network
 that looks no further than its context gives the same pixels tiled or whole: no seams, nothing to blend. Only a network
-that looks at the whole picture has its tiles blended. How much is computed at once is chosen from free memory.
+that looks at the whole picture has its tiles blended. A picture is padded with its edge, so that it does not show
+what a network does where its input ends. How much is computed at once is chosen from free memory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from numpy.typing import NDArray
 
 BLEND = 16
 """Half of the overlap of the tiles of a network that looks at the whole picture, LR pixels."""
+
+BORDER = 6
+"""By how much a picture is padded for a network that itself pads with zeros, LR pixels: the rim that these make, up to
+10/255 in plain colours with the shipped models, then lies outside. More makes it no smaller."""
 
 _MOST = 512**2
 _CGROUP = Path("/sys/fs/cgroup")
@@ -118,6 +123,7 @@ def strips(
     most_rows: int,
     context: int | None,
     multiple: int,
+    border: int = 0,
     reduction: int = 1,
     features: tuple[ReadRows, int] | None = None,
 ) -> Iterator[NDArray[Any]]:
@@ -127,43 +133,56 @@ def strips(
         restore: takes a rows x columns x channels piece of the LR picture, its sides multiples of `multiple`, and
             returns it `scale` times as high and wide, float32 or integers; with `features` it takes their piece too.
         read: gives the LR rows [top, bottom), an array of rows x width x channels. What is asked for only moves down.
-        height, width: of the LR picture, from 1x1. It is mirrored at its right and lower border (its edge repeated
-            where it is too small to mirror) up to `multiple`, tiled or not.
+        height, width: of the LR picture, from 1x1. It is padded up to `multiple`, tiled or not, see `border`.
         scale: enlargement of `restore`.
         area: LR pixels that may be computed at once, context included; the smallest tile may need more.
         most_rows: LR rows that a strip may have, unless this is less than the context.
         context: how far `restore` looks, LR pixels; None when it looks everywhere: a picture that needs more than one
             tile then has them blended over 2 x `BLEND` pixels.
         multiple: grid of the tiles, LR pixels.
-        reduction: what `restore` returns is so many times smaller than the picture with what mirroring adds to it, and
-            so is all of what is yielded; with it `scale` is 1.
-        features: gives rows of an array so many times smaller than the picture with what mirroring adds to it.
+        border: by how much at least the picture is padded with its edge pixels on each side, evenly. With 0 it is
+            padded as `pad` does, to the right and below as far as `multiple` needs it.
+        reduction: `restore` returns so many times fewer rows and columns, and all of the padded picture is wanted; with
+            it `scale` is 1.
+        features: gives rows of an array so many times smaller than the padded picture.
 
     Yields:
-        rows x (scale*width) x channels, as `restore` returns them; together they are the restored picture.
+        rows x (scale*width) x channels, as `restore` returns them; together they are the restored picture, or with
+        `reduction` that of the padded one.
     """
     blended = context is None
     margin = _up(BLEND if context is None else context, multiple)
     smallest = 2 * margin if blended else 1
-    tile = grid(height, width, area=area, margin=margin, multiple=multiple, most_rows=most_rows, smallest=smallest)
+    sides = [_side(size, multiple, border) for size in (height, width)]
+    rows, columns = (side.total for side in sides)
+    tile = grid(rows, columns, area=area, margin=margin, multiple=multiple, most_rows=most_rows, smallest=smallest)
     join = _blended if blended else _exact
-    sides = [_up(side, multiple) if reduction > 1 else side for side in (height, width)]
-    spans = [list(_spans(side, step, margin, multiple)) for side, step in zip(sides, tile, strict=True)]
+    whole = reduction > 1
+    spans = [list(_spans(side, step, margin, whole)) for side, step in zip(sides, tile, strict=True)]
 
     def restored(rows: _Span) -> Iterator[tuple[_Span, NDArray[Any]]]:
-        given = [(_padded_rows(read, height, rows, multiple), 1)]
-        if features:
-            read_features, smaller = features
-            given.append((read_features(rows.outer_start // smaller, rows.outer_stop // smaller), smaller))
+        needed = sides[0].shown(rows)
+        top = int(needed.min())
+        given = read(top, int(needed.max()) + 1)
         for columns in spans[1]:
-            pieces = (array[:, columns.outer_start // r : columns.outer_stop // r] for array, r in given)
-            yield columns.over(reduction), restore(*pieces)
+            yield (
+                columns.over(reduction),
+                restore(given[np.ix_(needed - top, sides[1].shown(columns))], *told(rows, columns)),
+            )
+
+    def told(rows: _Span, columns: _Span) -> Iterator[NDArray[Any]]:
+        if features is not None:
+            read_features, smaller = features
+            outer = columns.over(smaller)
+            yield read_features(rows.outer_start // smaller, rows.outer_stop // smaller)[
+                :, outer.outer_start : outer.outer_stop
+            ]
 
     def strip(rows: _Span) -> NDArray[Any]:
-        return np.concatenate(list(join(restored(rows), 1, sides[1] // reduction, scale, margin)), axis=1)
+        made = sides[1].total // reduction if whole else width * scale
+        return _beside(join(restored(rows), 1, sides[1], scale, margin), made)
 
-    made = ((rows.over(reduction), strip(rows)) for rows in spans[0])
-    yield from join(made, 0, sides[0] // reduction, scale, margin)
+    yield from join(((rows.over(reduction), strip(rows)) for rows in spans[0]), 0, sides[0], scale, margin)
 
 
 def pad(lr: NDArray[Any], multiple: int) -> NDArray[Any]:
@@ -191,33 +210,70 @@ class _Span(NamedTuple):
         return _Span(*(place // reduction for place in self))
 
 
-def _spans(size: int, step: int, margin: int, multiple: int) -> Iterator[_Span]:
-    margin, end = _up(margin, multiple), _up(size, multiple)
-    for start in range(0, size, step):
-        yield _Span(start, min(start + step, size), max(0, start - margin), min(end, start + step + margin))
+class _Side(NamedTuple):
+    """One side of the picture: its size, how much is added before it, and the total with what is added on both ends."""
+
+    size: int
+    before: int
+    total: int
+
+    @property
+    def end(self) -> int:
+        """Where the picture ends in the padded one."""
+        return self.before + self.size
+
+    def shown(self, span: _Span) -> NDArray[np.intp]:
+        """The rows or columns of the picture that those of a span show."""
+        last = self.size - 1
+        places = np.arange(span.outer_start - self.before, span.outer_stop - self.before)
+        if not self.before and self.total - self.end <= last:  # no border, and long enough to mirror
+            places = last - np.abs(last - places)
+        return places.clip(0, last)
 
 
-def _padded_rows(read: ReadRows, height: int, rows: _Span, multiple: int) -> NDArray[Any]:
-    """The rows of a span, with what mirroring adds on the right and, at the lower border, below."""
-    bottom = min(height, rows.outer_stop)
-    top = max(0, min(rows.outer_start, height - multiple)) // multiple * multiple  # enough to mirror
-    return pad(read(top, bottom), multiple)[rows.outer_start - top :]
+def _side(size: int, multiple: int, border: int) -> _Side:
+    total = _up(size + 2 * border, multiple)
+    return _Side(size, (total - size) // 2 if border else 0, total)
+
+
+def _spans(side: _Side, step: int, margin: int, whole: bool) -> Iterator[_Span]:
+    """The tiles along a side that show something of the picture, or all of the padded one if `whole`."""
+    first, last = (0, side.total) if whole else (side.before, side.end)
+    for start in range(0, side.total, step):
+        inner = max(start, first), min(start + step, last)
+        if inner[0] < inner[1]:
+            yield _Span(*inner, max(0, start - margin), min(side.total, start + step + margin))
+
+
+def _beside(pieces: Iterator[NDArray[Any]], width: int) -> NDArray[Any]:
+    """Pieces joined from left to right, each copied as it comes, so that no more than one is held beside the whole."""
+    first = next(pieces)
+    whole = np.empty((first.shape[0], width, first.shape[2]), first.dtype)
+    whole[:, : first.shape[1]] = first
+    filled = first.shape[1]
+    for piece in pieces:
+        whole[:, filled : filled + piece.shape[1]] = piece
+        filled += piece.shape[1]
+    return whole
 
 
 Pieces = Iterator[tuple[_Span, NDArray[Any]]]
 
 
-def _exact(pieces: Pieces, axis: int, size: int, scale: int, margin: int) -> Iterator[NDArray[Any]]:
+def _exact(pieces: Pieces, axis: int, side: _Side, scale: int, margin: int) -> Iterator[NDArray[Any]]:
     """Of each piece what its tile answers for."""
     for span, piece in pieces:
         yield _cut(piece, axis, (span.start - span.outer_start) * scale, (span.stop - span.outer_start) * scale)
 
 
-def _blended(pieces: Pieces, axis: int, size: int, scale: int, margin: int) -> Iterator[NDArray[Any]]:
+def _blended(pieces: Pieces, axis: int, side: _Side, scale: int, margin: int) -> Iterator[NDArray[Any]]:
     """The pieces, faded linearly into one another where they overlap; what is finished comes at once."""
     tail: NDArray[Any] | None = None
     for span, whole in pieces:
-        piece = _cut(whole, axis, 0, (min(span.outer_stop, size) - span.outer_start) * scale)
+        start = max(span.outer_start, side.before)
+        piece = _cut(
+            whole, axis, (start - span.outer_start) * scale, (min(span.outer_stop, side.end) - span.outer_start) * scale
+        )
         if tail is not None:
             overlap = tail.shape[axis]
             rising = (np.arange(overlap, dtype=np.float32) + 0.5) / overlap
@@ -226,10 +282,10 @@ def _blended(pieces: Pieces, axis: int, size: int, scale: int, margin: int) -> I
             if piece.dtype != np.float32:
                 faded = np.rint(faded).astype(piece.dtype)
             piece = np.concatenate([faded, _cut(piece, axis, overlap, None)], axis=axis)
-        if span.stop == size:
+        if span.stop == side.end:
             yield piece
         else:
-            keep = (span.stop - margin - span.outer_start) * scale
+            keep = max(0, span.stop - margin - start) * scale
             yield _cut(piece, axis, 0, keep)
             tail = _cut(piece, axis, keep, None)
 

@@ -1,0 +1,85 @@
+"""How large a result shall be, as users say it: a scale, or a width and height. What is computed for it is not here."""
+
+from __future__ import annotations
+
+import numbers
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+from cnlrn.errors import CnlrnError
+
+_LARGEST = 100_000_000  # width, height or scale
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the result shall be: `scale` times the input (4 if nothing is given), or `width` and `height` pixels.
+
+    Of `width` and `height` one is enough, the other follows; both together may change the picture's proportions.
+
+    Raises:
+        CnlrnError: what is no number, or not positive or beyond all reason, a width or height that is not whole, or a
+            scale beside a width or height.
+    """
+
+    scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense; numbers of other libraries become Python's."""
+        for name in ("scale", "width", "height"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            number = whole(name, value) if name != "scale" else _real(name, value)
+            if not 0 < number <= _LARGEST:
+                raise CnlrnError(f"{name} must be more than 0 and at most {_LARGEST}, not {shown(value)}")
+            object.__setattr__(self, name, number if name != "scale" else float(number))
+        if self.scale is not None and (self.width or self.height):
+            raise CnlrnError("give either a scale or a width and height, not both")
+
+    @property
+    def tag(self) -> str:
+        """For file names: x4, w1920, h1080 or 1920x1080."""
+        if self.width and self.height:
+            return f"{self.width}x{self.height}"
+        if self.width or self.height:
+            return f"w{self.width}" if self.width else f"h{self.height}"
+        return f"x{self.scale or 4:g}"
+
+    def of(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of what a picture of `width` x `height` pixels becomes, at least 1x1."""
+        if self.width or self.height:
+            factor = (self.width / width) if self.width else (self.height or 1) / height
+            wanted = (self.width or width * factor, self.height or height * factor)
+        else:
+            wanted = (width * (self.scale or 4), height * (self.scale or 4))
+        return max(1, round(wanted[0])), max(1, round(wanted[1]))
+
+
+def whole(name: str, value: Any) -> int:
+    """A whole number that was given as `name`, as Python's; CnlrnError where it is none."""
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise CnlrnError(f"{name} must be a whole number, not {shown(value)}")
+
+
+def shown(value: Any) -> str:
+    """What was given, short enough for a sentence."""
+    try:
+        text = repr(value) if not isinstance(value, numbers.Number) else str(value)
+    except ValueError:  # Python writes no more than 4300 digits
+        return "a number of thousands of digits"
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _real(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise CnlrnError(f"{name} must be a number, not {shown(value)}")
+    return value  # type: ignore[return-value]
