@@ -22,6 +22,7 @@ from urllib.request import url2pathname
 from cnlrn import images
 from cnlrn.errors import CnlrnError
 from cnlrn.files import is_folder, is_there, result_suffix
+from cnlrn.leftovers import is_leftover
 from cnlrn.restorer import Size
 
 _NAME_FIELDS = ("stem", "ext", "size", "model")
@@ -52,7 +53,7 @@ class Job:
 class Search:
     """Where pictures are looked for and where their results go; iterating gives a `Job` each.
 
-    `inputs`: files, folders (searched whole; hidden files and folders are left out) and glob patterns.
+    `inputs`: files, folders (searched whole; hidden files and folders and what macOS leaves are left out) and patterns.
     `output`: a folder, made when it is needed, in which the tree of a folder is mirrored; for a single file also a file
     name. None: files beside their source, and the tree of the folder "photos" in "photos_x4".
     `size`: of the results.
@@ -176,7 +177,9 @@ class Search:
             taken: set[int] = set()
             try:
                 with os.scandir(here) as found:
-                    shown = (entry for entry in found if not entry.name.startswith("."))
+                    shown = (
+                        entry for entry in found if not (entry.name.startswith(".") or is_leftover(Path(entry.name)))
+                    )
                     while some := sorted(islice(shown, _AT_ONCE), key=lambda entry: entry.name):
                         deeper += [entry.name for entry in some if entry.is_dir(follow_symlinks=False)]
                         for entry in some:
