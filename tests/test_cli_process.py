@@ -76,11 +76,10 @@ def test_a_signal_while_libraries_are_imported_ends_the_run_without_a_word(
     time.sleep(delay)
     process.send_signal(number)
     said, errors = process.communicate(timeout=PATIENCE)
-    if process.returncode == 0:  # a fast machine was done by then
-        assert said.endswith(b" s\n")
-        return
-    assert (said, errors, process.returncode) == (b"", b"", code)
-    assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
+    done = photo.with_name("photo_x9.png")  # where the signal came too late
+    assert (errors, process.returncode in ((0, code) if done.exists() else (code,))) == (b"", True)
+    assert not said or done.exists()
+    assert {path.name for path in photo.parent.iterdir()} <= {"photo.png", done.name}
 
 
 @linux

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from by_torch import restore
 from numpy.typing import NDArray
 
 from cnlrn import Restorer
 from cnlrn.networks.own import OwnSizeCNLRN, OwnSizePreset
-from cnlrn.tiles import BORDER, Rows
+from cnlrn.tiles import Rows
 from cnlrn.training.export import export
 
 PRESET = OwnSizePreset(
@@ -56,15 +56,7 @@ def test_the_exported_network_gives_what_torch_gives(
     model: Path, network: OwnSizeCNLRN, photo: NDArray[np.uint8]
 ) -> None:
     lr = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None].float() / 255
-    height, width = photo.shape[:2]
-    sides = []
-    for size in (width, height):
-        missing = -(size + 2 * BORDER) % network.multiple + 2 * BORDER
-        sides += [missing // 2, missing - missing // 2]
-    padded = F.pad(lr, sides, mode="replicate")
-    with torch.no_grad():
-        survey = network.survey(F.pad(lr, (0, -width % 128, 0, -height % 128), mode="reflect"))
-        expected = network(padded, 1, survey)[..., sides[2] : sides[2] + height, sides[0] : sides[0] + width]
+    expected = restore(network, lr, 1)
     expected = (expected[0].permute(1, 2, 0) * 255).round().clamp(0, 255).numpy()
     restored = Restorer(model, threads=1).restore(photo, 1)
     assert np.abs(restored - expected).max() <= 1

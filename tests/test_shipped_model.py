@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.png"))
 
 @pytest.fixture(scope="module")
 def restorer() -> Restorer:
-    return Restorer(threads=1)
+    return Restorer("cnlrn-s", threads=1)
 
 
 def example(path: Path) -> NDArray[Any]:
@@ -87,3 +88,28 @@ def test_the_ensemble_is_the_mean_over_flips_and_rotations(restorer: Restorer) -
         total += np.rot90(restorer.restore(np.rot90(lr, turns)), -turns)
         total += np.rot90(restorer.restore(np.rot90(lr, turns)[:, ::-1])[:, ::-1], -turns)
     np.testing.assert_allclose(Restorer(threads=1, ensemble=True).restore(lr), total / 8, atol=1e-5)
+
+
+def test_without_a_name_the_model_is_that_of_the_size_which_is_asked_for() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+    automatic = Restorer(threads=1)
+    for scale, name in ((1, "cnlrn-own"), (0.5, "cnlrn-own"), (2, "cnlrn-s")):
+        expected = Restorer(name, threads=1).restore(picture, scale)
+        np.testing.assert_array_equal(automatic.restore(picture, scale), expected)
+
+
+def test_a_shaken_photo_becomes_sharper_at_its_own_size(restorer: Restorer) -> None:
+    sharp = restorer.restore(example(EXAMPLES[-1]), 4)
+    light = cv2.blur((sharp / 255) ** 2.2, (13, 1)).clip(0, 1)
+    blurry = np.rint(255 * light ** (1 / 2.2)).astype(np.uint8)
+    restored = Restorer(threads=1).restore(blurry, 1)
+    inner = np.s_[16:-16, 16:-16]
+    errors = [np.square(picture[inner] - sharp[inner].astype(float)).mean() for picture in (blurry, restored)]
+    assert errors[1] < 0.8 * errors[0]
+
+
+@pytest.mark.parametrize("value", [0, 8, 128, 255])
+def test_a_plain_photo_stays_plain_at_its_own_size(value: int) -> None:
+    plain = np.full((200, 300, 3), (value, max(0, value - 20), min(255, value + 10)), np.uint8)
+    restored = Restorer(threads=1).restore(plain, 1)
+    assert np.abs(restored.astype(int) - plain).max() <= 2

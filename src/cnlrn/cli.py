@@ -130,7 +130,8 @@ def restore(
         list[str],
         typer.Argument(
             metavar="PICTURES...",
-            help="Files (PNG, JPEG, WebP, TIFF, AVIF, BMP), folders, patterns such as 'photos/*.jpg', or - for stdin.",
+            help="Files (PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP, GIF), folders, patterns such as 'photos/*.jpg', or - "
+            "for stdin.",
         ),
     ],
     output: Annotated[
@@ -142,7 +143,13 @@ def restore(
             "FOLDER in FOLDER_x4.",
         ),
     ] = None,
-    model: Model = DEFAULT,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A model that `cnlrn models` lists, or an .onnx file. If not given: cnlrn-s for results larger than "
+            "their picture, cnlrn-own for others."
+        ),
+    ] = None,
     scale: Annotated[
         float | None, typer.Option(help="Times as wide and high, 4 if not given; 1 only makes sharper.")
     ] = None,
@@ -213,7 +220,7 @@ def restore(
         if target is not None:
             _check_output(target, overwrite)
         sys.exit(restore_stream(make, source, target, size, suffix, overwrite=overwrite, strip=strip))
-    search = Search(inputs, output, size, name, suffix, model)
+    search = Search(inputs, output, size, name, suffix, model or DEFAULT)
     if search.file is not None:
         if format_ and images.format_of(str(suffix)) is not images.format_of(search.file.suffix, f"{search.file}: "):
             raise CnlrnError(f"--format {format_} is not what the name {search.file} says; leave out one of them")
@@ -280,22 +287,24 @@ def degrade(
         typer.Option(
             "--output",
             "-o",
-            help="The blurry picture, a quarter as wide and high: a file, or a folder for one of the same name (end it "
-            "with /). Folders that are missing are made.",
+            help="The blurry picture, a quarter as wide and high but with the recipe own: a file, or a folder for one "
+            "of the same name (end it with /). Folders that are missing are made.",
         ),
     ],
     recipe: Annotated[
         str,
         typer.Option(
             help="reds: motion blur; photo: also defocus, noise and JPEG; messenger: photo with stronger JPEG, "
-            "more often without blur; bicubic: the reduction alone."
+            "more often without blur; bicubic: the reduction alone; own: no reduction, blur of up to 64 pixels, noise, "
+            "lights beyond white, JPEG."
         ),
     ] = "photo",
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another blur.")] = 0,
     sharp: Annotated[
         str | None,
         typer.Option(
-            help="Also write the sharp picture, cropped to 4 times the size of the blurry one: a file or a folder."
+            help="Also write the sharp picture, cropped to 4 times the size of the blurry one (as large with the "
+            "recipe own): a file or a folder."
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
@@ -24,7 +24,7 @@ from cnlrn.engines import Engine, OnnxEngine
 from cnlrn.errors import CnlrnError
 from cnlrn.given import Data, PillowImage
 from cnlrn.images import LazyPicture, Picture, Pixels, Spool
-from cnlrn.models import DEFAULT, find
+from cnlrn.models import DEFAULT, OWN_SIZE, find
 from cnlrn.size import Size as Size
 from cnlrn.size import shown, whole
 
@@ -46,7 +46,7 @@ class Restorer:
 
     def __init__(
         self,
-        model: _Path = DEFAULT,
+        model: _Path | None = None,
         *,
         device: str = "cpu",
         threads: int | None = None,
@@ -58,7 +58,8 @@ class Restorer:
         """Load a model.
 
         Args:
-            model: a name that `cnlrn.models()` lists, or the path of an ONNX file made by `cnlrn export`.
+            model: a name that `cnlrn.models()` lists, or the path of an ONNX file made by `cnlrn export`. None is
+                cnlrn-s for results that are larger than their picture, and cnlrn-own for others.
             device: "cpu" or "cuda".
             threads: CPU threads that compute; all cores when None.
             tile: side of what is computed at once, in LR pixels, the context around it not counted; chosen from the
@@ -80,10 +81,15 @@ class Restorer:
         )
         if damaged not in ("refuse", "keep"):
             raise CnlrnError(f"damaged must be 'refuse' or 'keep', not {shown(damaged)}")
-        path, sha256 = find(model if isinstance(model, str) else _path(model, "a model"))
+        named = DEFAULT if model is None else model
+        path, sha256 = find(named if isinstance(named, str) else _path(named, "a model"))
         self.engine: Engine = OnnxEngine(path, sha256=sha256, device=device, threads=threads)
         self.tile, self.ensemble, self.max_pixels = tile, ensemble, max_pixels
-        self.damaged = damaged
+        self.damaged: Literal["refuse", "keep"] = damaged
+        self._own_size: Callable[[], Restorer] | None = None
+        if model is None:
+            options: dict[str, Any] = {"device": device, "threads": threads, "tile": tile, "ensemble": ensemble}
+            self._own_size = cache(partial(Restorer, OWN_SIZE, **options, max_pixels=max_pixels))
 
     @overload
     def restore(
@@ -222,7 +228,13 @@ class Restorer:
                 f"{self.max_pixels}; if it is what you want, raise the limit (--max-pixels)"
             )
         images.format_of(target.suffix if target else suffix).check_size(width, height)
-        exit_ = self._exit(max(width / picture.width, height / picture.height))
+        factor = max(width / picture.width, height / picture.height)
+        if self._own_size is not None and factor <= 1:
+            options: dict[str, Any] = {"target": target, "suffix": suffix, "strip": strip, "progress": progress}
+            with self._own_size().compute(picture, size, **options) as restored:
+                yield restored
+            return
+        exit_ = self._exit(factor)
         exit_height, exit_width = picture.height * exit_, picture.width * exit_
         if max(width, height) > _LARGEST_RESIZED and (width, height) != (exit_width, exit_height):
             raise CnlrnError(
@@ -430,14 +442,14 @@ class _FileOptions(_DataOptions, total=False):
 
 
 @overload
-def restore(picture: _Path, *, model: _Path = ..., **options: Unpack[_FileOptions]) -> Path: ...
+def restore(picture: _Path, *, model: _Path | None = ..., **options: Unpack[_FileOptions]) -> Path: ...
 @overload
-def restore(picture: Data, *, model: _Path = ..., **options: Unpack[_DataOptions]) -> bytes: ...
+def restore(picture: Data, *, model: _Path | None = ..., **options: Unpack[_DataOptions]) -> bytes: ...
 @overload
-def restore(picture: _Same, *, model: _Path = ..., **options: Unpack[_Options]) -> _Same: ...
+def restore(picture: _Same, *, model: _Path | None = ..., **options: Unpack[_Options]) -> _Same: ...
 
 
-def restore(picture: Any, *, model: _Path = DEFAULT, **options: Unpack[_FileOptions]) -> Any:
+def restore(picture: Any, *, model: _Path | None = None, **options: Unpack[_FileOptions]) -> Any:
     """Restore one picture; arguments, result and errors are those of `Restorer.restore`.
 
     The model is loaded anew each time: for more than a few pictures keep a `Restorer`.

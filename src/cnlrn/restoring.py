@@ -13,6 +13,7 @@ from typing import Any
 from cnlrn import images
 from cnlrn.batch import Outcome
 from cnlrn.errors import CnlrnError
+from cnlrn.images.reading import READABLE
 from cnlrn.restorer import Restorer, Size
 from cnlrn.search import Search
 from cnlrn.terminal import Bar, complain, say, writing_to_stdout
@@ -93,7 +94,7 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
                 if last.status == "failed":
                     complaints.append(last.reason or "")
     if last is None:
-        raise CnlrnError(f"{', '.join(search.inputs)}: no pictures there (PNG, JPEG, WebP, TIFF, AVIF or BMP)")
+        raise CnlrnError(f"{', '.join(search.inputs)}: no pictures there ({READABLE})")
     seconds = time.perf_counter() - start
     if json:
         _say_json({**counts, "ignored": search.ignored, "seconds": seconds})

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from by_torch import restore
 from full_disk import room_for
 
 from cnlrn import networks
@@ -13,7 +14,6 @@ from cnlrn.engines import OnnxEngine
 from cnlrn.errors import CnlrnError
 from cnlrn.evaluation import costs
 from cnlrn.evaluation.systems import Model, plan
-from cnlrn.networks.base import restore
 from cnlrn.networks.checkpoints import load_checkpoint, save_weights
 from cnlrn.restorer import Restorer
 from cnlrn.training import export

@@ -12,6 +12,9 @@ from pathlib import Path
 from cnlrn.errors import CnlrnError, nearest
 
 DEFAULT = "cnlrn-s"
+"""What enlarges pictures, if no model is named."""
+OWN_SIZE = "cnlrn-own"
+"""What makes pictures sharper at their own size, if no model is named."""
 FOLDER = Path(__file__).parent
 
 
