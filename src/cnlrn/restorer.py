@@ -322,8 +322,9 @@ class Restorer:
         def restore(piece: Pixels, told: NDArray[np.float32] | None = None) -> Pixels:
             hr = self._infer(batch(piece), scale, surveys, told)[0]
             hr = (hr if channels == 3 else hr.mean(axis=0, keepdims=True)).transpose(1, 2, 0)
-            hr = np.clip(hr, 0, 1) * np.float32(full)
-            return np.asarray(hr if dtype == np.float32 else np.rint(hr), dtype)
+            np.clip(hr, 0, 1, out=hr)
+            hr *= np.float32(full)
+            return np.asarray(hr if dtype == np.float32 else np.rint(hr, out=hr), dtype)
 
         top = 0
         for strip in tiles.strips(
