@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from cnlrn import forks
 from cnlrn.errors import CnlrnError
 from cnlrn.images.codec import Codec, PictureFile
 from cnlrn.images.codecs import bmp, gif, heif, jpeg, png, tiff_pictures, webp
@@ -51,8 +52,10 @@ def open_picture(
 
     Raises:
         CnlrnError: no such file, not readable, empty, cut short, not a picture, changed while it was read, of more than
-            `max_pixels` pixels or `limits.max_bytes` bytes, several frames, or of a kind that cannot be read rightly.
+            `max_pixels` pixels or `limits.max_bytes` bytes, several frames, or of a kind that cannot be read rightly;
+            or this process was forked from one that had restored pictures.
     """
+    forks.check()
     if isinstance(source, bytes):
         content: Content = source
         name = "the picture"
