@@ -238,8 +238,11 @@ def _blur(
         corner = (place[0] - recipe.margin, place[1] - recipe.margin)
         early = 0 if kernels else trim  # what no kernel reads need not be exposed
         size = (light.shape[0] - 2 * early, light.shape[1] - 2 * early)
-        paths = _placed(camera.homographies(_motion(recipe, rng, count), extent, frame), corner, early)
-        motion = Motion.along(_track(paths, size), extent / recipe.scale)
+        shaken = camera.homographies(_motion(recipe, rng, count), extent, frame)
+        paths = _placed(shaken, corner, early)
+        patch = (light.shape[0] - 2 * recipe.margin, light.shape[1] - 2 * recipe.margin)
+        seen = camera.tracks(_placed(shaken, corner, recipe.margin), patch)
+        motion = Motion.along(seen[:, 4], camera.extent_of(seen) / recipe.scale)
         if foreground:
             own = camera.homographies(_motion(recipe, rng, count), float(rng.uniform(0, most)), frame)
             mask = camera.soft_mask(rng, light.shape[:2])
@@ -257,13 +260,6 @@ def _motion(recipe: Recipe, rng: np.random.Generator, count: int) -> camera.Pose
     """A hand's motion of `count` instants about where the sharp picture lies."""
     poses = camera.hand_motion(rng, count)
     return poses if recipe.aligned == "mid-exposure" else np.asarray(poses - poses.mean(axis=0))
-
-
-def _track(paths: camera.Poses, size: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Where the middle of an output of `size` (height, width) comes from at each instant: (n, 2), x and y."""
-    middle = ((size[1] - 1) / 2, (size[0] - 1) / 2, 1.0)
-    points = camera.sum_in_order(paths[:, :, k] * middle[k] for k in range(3))
-    return np.asarray(points[:, :2] / points[:, 2:])
 
 
 def _trimmed(picture: npt.NDArray[Any], border: int) -> npt.NDArray[Any]:

@@ -81,13 +81,12 @@ def export(network: RestorationNetwork, path: Path, name: str) -> None:
         "version": version("cnlrn"),
     }
     onnx.helper.set_model_props(model, facts)
-    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
-        part.ClearField("metadata_props")  # where in the source, on which machine, each node was traced
+    forget_source(model.graph)
     _shuffle_by_convolution(model.graph)
-    _halve(model.graph)
+    halve(model.graph)
     content = model.SerializeToString()
     _prove(outputs, content, network.multiple)
-    _write(path, content)
+    write(path, content)
 
 
 def export_model(name: str, weights: Path, folder: Path, changes: Mapping[str, float] | None = None) -> Card:
@@ -109,7 +108,7 @@ def export_model(name: str, weights: Path, folder: Path, changes: Mapping[str, f
     facts = {"name": name, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     empty = {"description": "", "data": [], "recipe": "", "figures": {}, "limits": []}
     card = Card(**{**empty, **known, **facts, "scales": list(network.scales)})
-    _write(card_file, (json.dumps(asdict(card), indent=2) + "\n").encode())
+    write(card_file, (json.dumps(asdict(card), indent=2) + "\n").encode())
     return card
 
 
@@ -144,7 +143,13 @@ def _shuffle_by_convolution(graph: onnx.GraphProto) -> None:
         node.CopyFrom(onnx.helper.make_node("ConvTranspose", places, node.output, strides=[size, size], group=groups))
 
 
-def _halve(graph: onnx.GraphProto) -> None:
+def forget_source(graph: onnx.GraphProto) -> None:
+    """Remove where in the source, on which machine, each node was traced."""
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+
+
+def halve(graph: onnx.GraphProto) -> None:
     """Store float32 weights that float16 holds exactly as float16, cast back in the graph: half the file.
 
     Engines fold the casts when they load the file, so nothing is computed in float16.
@@ -183,7 +188,8 @@ def _prove(outputs: _Exits, content: bytes, multiple: int) -> None:
                 raise CnlrnError(f"the exported network differs from torch's by {difference:.2g}; it was not written")
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all; CnlrnError where that cannot be."""
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(content)
