@@ -8,10 +8,12 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Motion:
-    """A shake as one picture sees it: `extent` in pixels (the largest distance between two instants, averaged over a 3x3
-    grid on the picture; 0 without shake), and the form of the path in its middle: `direction`, that of the principal
-    axis in radians, in [0, pi), from x (right) towards y (down), and `elongation`, from 0 for a path as wide as long to
-    1 for a straight line."""
+    """A shake as one picture sees it.
+
+    `extent`: the largest distance between two instants, averaged over a 3x3 grid on the picture, in pixels; 0 without
+    shake. Of the path in the picture's middle, `direction` is that of the principal axis, in radians in [0, pi), from x
+    (right) towards y (down), and `elongation` is from 0 for a path as wide as long to 1 for a straight line.
+    """
 
     extent: float = 0.0
     direction: float = 0.0

@@ -115,11 +115,12 @@ class BlurEstimator(nn.Module):
         features, towards = self.features(seen)
         hidden = F.relu(self.inner((features - self.centre) / self.spread))
         hidden = F.relu(self.second(hidden))
-        return self.told(hidden, towards)
+        return self.directed(self.outer(hidden), towards)
 
-    def told(self, hidden: Tensor, towards: Tensor) -> Tensor:
-        """The last layer: units (n, inner) and the picture's direction (n, 2) to what is told (n, TOLD)."""
-        kinds, elongation, rest = self.outer(hidden).split((len(KINDS) + 1, 1, TOLD - len(KINDS) - 3), 1)
+    def directed(self, told: Tensor, towards: Tensor) -> Tensor:
+        """What is told (n, TOLD), from that with an elongation for a direction (n, TOLD - 1), and the direction (n, 2)
+        of unit length."""
+        kinds, elongation, rest = told.split((len(KINDS) + 1, 1, TOLD - len(KINDS) - 3), 1)
         return torch.cat([kinds, elongation * towards, rest], 1)
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:

@@ -42,8 +42,8 @@ _VIEWS = {
     320: ((1.0, (320,)), (1.0, (256,)), (1.0, (64, 128, 192)), (0.5, (320,)), (0.5, (128, 256)), (2.0, (128, 160))),
     640: ((1.0, (640,)), (1.0, (512,)), (1.0, (384, 512)), (0.5, (640,)), (0.5, (512,)), (2.0, (320,))),
 }
-"""Views of a sample of each side: by how much it is resized, and the sides of its crops, one of which is drawn. Halves are what a
-look at a reduced picture sees; doubles have shakes beyond the recipe's."""
+"""Views of a sample of each side: by how much it is resized, and the sides of its crops, one of which is drawn.
+Halves are what a look at a reduced picture sees; doubles have shakes beyond the recipe's."""
 _BATCH = 256
 _DROPPED = 0.2
 _WEIGHT_DECAY = 0.01
@@ -188,13 +188,34 @@ def fit(views: Views, steps: int, seed: int, rate: float = 2e-3) -> BlurEstimato
         chosen = torch.randint(len(features), (_BATCH,))
         hidden = F.dropout(F.relu(network.inner(features[chosen])), _DROPPED)
         hidden = F.dropout(F.relu(network.second(hidden)), _DROPPED)
-        wrong = loss(network.told(hidden, towards[chosen]), true[chosen])
+        wrong = loss(network.directed(network.outer(hidden), towards[chosen]), true[chosen])
         optimiser.zero_grad()
         wrong.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         if (step + 1) % 500 == 0:
             log.info("step %d of %d: loss %.3f", step + 1, steps, float(wrong.detach()))
     return network.eval()
+
+
+def calibrate(network: BlurEstimator, views: Views, steps: int = 300) -> None:
+    """Fit a gain and an offset of each number that the network tells to `views` of large pictures: what it learned from
+    small ones, which tell less, is drawn towards the mean."""
+    true = targets(views.facts, views.scale)
+    with torch.no_grad():
+        features, towards = network.features(views.seen)
+        hidden = F.relu(network.inner((features - network.centre) / network.spread))
+        hidden = F.relu(network.second(hidden))
+    weight, bias = network.outer.weight.detach(), network.outer.bias.detach()
+    gain, offset = torch.ones(len(bias), requires_grad=True), torch.zeros(len(bias), requires_grad=True)
+    optimiser = torch.optim.Adam([gain, offset], 0.02)
+    for _ in range(steps):
+        wrong = loss(network.directed(F.linear(hidden, weight, bias) * gain + offset, towards), true)
+        optimiser.zero_grad()
+        wrong.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    with torch.no_grad():
+        network.outer.weight.mul_(gain[:, None])
+        network.outer.bias.mul_(gain).add_(offset)
 
 
 def _set_compass(network: BlurEstimator, seen: Tensor, true: Targets) -> None:
@@ -227,8 +248,8 @@ def ship(network: BlurEstimator, folder: Path) -> None:
 
 
 def exported(network: BlurEstimator) -> bytes:
-    """An ONNX file with the outputs `seen` (n, k), of the input `windows` (n, 3, h, w), and `told` (m, TOLD), of `means`
-    (m, k), proved equal to torch at sizes that the export has not seen; CnlrnError where it is not."""
+    """An ONNX file with the outputs `seen` (n, k), of the input `windows` (n, 3, h, w), and `told` (m, TOLD), of
+    `means` (m, k), proved equal to torch at sizes that the export has not seen; CnlrnError where it is not."""
     both = _SeeAndTell(network).eval()
     windows = torch.rand(2, 3, 6 * MULTIPLE, 7 * MULTIPLE, generator=torch.Generator().manual_seed(0))
     means = network.see(windows[:1])
@@ -295,15 +316,16 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        made = [
+        small, large = (
             views(Photos(given.folder, side, given.seed + offset, False, resized=resized), count, given.processes)
             for side, count, offset, resized in (
                 (320, given.small, 0, (0.6, 1.6)),
                 (640, given.large, 10, (0.6, 1.2)),
             )
-            if count
-        ]
-        ship(fit(joined(made), given.steps, given.seed), given.out)
+        )
+        network = fit(joined([small, large, large]), given.steps, given.seed)
+        calibrate(network, large)
+        ship(network, given.out)
     except CnlrnError as error:
         parser.exit(2, f"{error}\n")
 
