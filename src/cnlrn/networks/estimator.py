@@ -152,13 +152,10 @@ class BlurEstimator(nn.Module):
 
     def _moments(self, slope: Tensor) -> Tensor:
         """Moments (n, 5 x 8) in eight directions of derivatives (n, 2, h, w) across and down."""
-        means = []
-        for cosine, sine in self.turns.T:
-            square = (slope[:, 0] * cosine + slope[:, 1] * sine).square()
-            size, fourth = square.sqrt(), square.square()
-            parts = (size.sqrt(), size, square, fourth, fourth.square())
-            means.append(torch.stack([part.mean((1, 2)) for part in parts], 1))
-        return torch.stack(means, 2).flatten(1)
+        square = F.conv2d(slope, self.turns.T[..., None, None]).square()
+        size, fourth = square.sqrt(), square.square()
+        parts = (size.sqrt(), size, square, fourth, fourth.square())
+        return torch.stack([part.mean((2, 3)) for part in parts], 1).flatten(1)
 
     def _shares(self, fine: Tensor, coarse: Tensor, levels: int) -> tuple[Tensor, Tensor]:
         """Means over blocks of 8x8 fine pixels, `levels` above coarse ones, of three moments of what squared fine
