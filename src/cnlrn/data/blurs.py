@@ -83,8 +83,8 @@ class Photos:
         part = min(int(np.ceil(need / factor)), *photo.shape[:2])
         top, left = (int(rng.integers(length - part + 1)) for length in photo.shape[:2])
         how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-        crop = np.asarray(cv2.resize(photo[top : top + part, left : left + part], (need, need), interpolation=how))
-        pair = degrade_patch(turned(crop, *turns(rng)), self.degradation, rng)
+        crop = cv2.resize(photo[top : top + part, left : left + part], (need, need), interpolation=how)
+        pair = degrade_patch(turned(np.asarray(crop, np.uint8), *turns(rng)), self.degradation, rng)
         return pair.lr, row(pair.facts)
 
 

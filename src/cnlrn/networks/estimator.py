@@ -105,7 +105,7 @@ class BlurEstimator(nn.Module):
         shares, weights = zip(
             *(self._shares(squares[fine], squares[coarse], coarse - fine) for fine, coarse in _PAIRS), strict=True
         )
-        for colour in colours.split(1, 1):
+        for colour in torch.split(colours, 1, 1):
             powers = F.conv2d(colour, self.cosines, stride=_BLOCK).square()
             bands += [torch.log(powers + step**2).mean((2, 3)) @ self.bands for step in _STEPS]
         return torch.cat([*moments, *shares, *weights, *bands], 1)
@@ -120,7 +120,7 @@ class BlurEstimator(nn.Module):
     def directed(self, told: Tensor, towards: Tensor) -> Tensor:
         """What is told (n, TOLD), from that with an elongation for a direction (n, TOLD - 1), and the direction (n, 2)
         of unit length."""
-        kinds, elongation, rest = told.split((len(KINDS) + 1, 1, TOLD - len(KINDS) - 3), 1)
+        kinds, elongation, rest = torch.split(told, [len(KINDS) + 1, 1, TOLD - len(KINDS) - 3], 1)
         return torch.cat([kinds, elongation * towards, rest], 1)
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,7 +128,7 @@ class BlurEstimator(nn.Module):
         sine of twice an angle, towards which they are turned."""
         even, odd, rest = self.harmonics(seen)
         towards = F.normalize(self.compass @ torch.stack([even[..., 1], odd[..., 1]], 2), dim=2, eps=1e-6)[:, 0]
-        cosine, sine = towards.split(1, 1)
+        cosine, sine = torch.split(towards, 1, 1)
         turned, real, imaginary = [even[..., 0]], cosine, sine
         for k in range(1, _HARMONICS):
             turned.append(even[..., k] * real + odd[..., k] * imaginary)
@@ -139,15 +139,15 @@ class BlurEstimator(nn.Module):
         """Means (n, k) to how the logarithm of each moment depends on direction, as the cosine and sine parts (n, rows,
         _HARMONICS) of its harmonics, and to the features that do not (n, ...)."""
         (first, second), n = self.rows, seen.shape[0]
-        moments, shares, weights, bands = seen.split(
-            (first * _DIRECTIONS, second * _DIRECTIONS, len(_PAIRS), 3 * len(_STEPS) * _BANDS), 1
+        moments, shares, weights, bands = torch.split(
+            seen, [first * _DIRECTIONS, second * _DIRECTIONS, len(_PAIRS), 3 * len(_STEPS) * _BANDS], 1
         )
         powers = seen.new_tensor(_MOMENTS)[:, None]
         sizes = torch.log(moments.reshape(n, _LEVELS, len(_MOMENTS), -1) + _FLOOR**powers) / powers
         sizes = (self.growth @ sizes).reshape(n, first, -1)
         known = shares.reshape(n, len(_PAIRS), -1) / (weights[..., None] + 1e-3)
         known = torch.log(known + 1e-4).reshape(n, second, -1)
-        even, odd = (torch.cat([sizes, known], 1) @ self.waves.T).split(_HARMONICS, 2)
+        even, odd = torch.split(torch.cat([sizes, known], 1) @ self.waves.T, _HARMONICS, 2)
         return even, odd, torch.cat([torch.log(weights + 1e-3), bands], 1)
 
     def _moments(self, slope: Tensor) -> Tensor:
@@ -176,7 +176,8 @@ def _cosines() -> Tensor:
     line = torch.arange(_BLOCK)
     wave = torch.cos((2 * line + 1) * line[:, None] * math.pi / (2 * _BLOCK)) * (2 / _BLOCK) ** 0.5
     wave[0] /= 2**0.5
-    return (wave[:, None, :, None] * wave[None, :, None, :]).reshape(_BLOCK**2, 1, _BLOCK, _BLOCK)
+    filters: Tensor = wave[:, None, :, None] * wave[None, :, None, :]
+    return filters.reshape(_BLOCK**2, 1, _BLOCK, _BLOCK)
 
 
 def _bands() -> Tensor:

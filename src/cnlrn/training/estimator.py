@@ -1,8 +1,8 @@
 """Train the estimate of a picture's blur: `python -m cnlrn.training.estimator --folder PHOTOS --out FOLDER`.
 
 Photos are degraded into pictures of known blur; what the network's fixed filters see of them, at several sizes and
-crops, is kept, and the perceptron learns from that in a minute. FOLDER gets the model and its card. About 15% of the
-photos, chosen by name, are never trained on: `benchmarks/blur.py` judges by them.
+crops, is kept, and the perceptron learns from that in a minute or two. FOLDER gets the model and its card. About 15% of
+the photos, chosen by name, are never trained on: `benchmarks/blur.py` judges by them.
 """
 
 import argparse
@@ -107,15 +107,16 @@ def loss(told: Tensor, true: Targets) -> Tensor:
     """How wrong `told` (n, TOLD) is: cross-entropy of the kinds, and the errors of what the kind makes visible: extent
     and direction of a shake, radius of a defocus; noise and compression at full size."""
     shaken, unfocused = true.kind == KINDS.index("shake"), true.kind == KINDS.index("defocus")
-    kinds, numbers = told.split((len(KINDS), told.shape[1] - len(KINDS)), 1)
-    extent, direction, radius, noise, compression = numbers.split((1, 2, 1, 1, 1), 1)
+    kinds, numbers = torch.split(told, [len(KINDS), told.shape[1] - len(KINDS)], 1)
+    extent, direction, radius, noise, compression = torch.split(numbers, [1, 2, 1, 1, 1], 1)
     total = F.cross_entropy(kinds, true.kind, ignore_index=-1, reduction="sum")
     total = total + ((extent[:, 0] - true.extent).abs() * shaken).sum()
     total = total + ((direction - true.direction).square().sum(1) * shaken).sum()
     total = total + ((radius[:, 0] - true.radius).abs() * unfocused).sum()
     total = total + 0.5 * ((noise[:, 0] - true.noise).abs() * true.at_full_size).sum()
     total = total + 0.5 * ((compression[:, 0] - true.compression).abs() * true.at_full_size).sum()
-    return total / len(told)
+    mean: Tensor = total / len(told)
+    return mean
 
 
 def views(photos: Photos, count: int, processes: int) -> Views:
@@ -308,9 +309,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="sharp photos of at least 800 pixels a side")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model and its card")
-    parser.add_argument("--small", type=int, default=4000, help="samples of 320 pixels a side")
-    parser.add_argument("--large", type=int, default=2000, help="samples of 640 pixels a side")
-    parser.add_argument("--steps", type=int, default=3000, help="batches to learn from")
+    parser.add_argument("--small", type=int, default=4300, help="samples of 320 pixels a side")
+    parser.add_argument("--large", type=int, default=220, help="samples of 640 pixels a side")
+    parser.add_argument("--steps", type=int, default=1500, help="batches to learn from")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
