@@ -590,3 +590,12 @@ def test_a_damaged_picture_is_refused_or_what_can_be_read_of_it_is_kept(photo: P
     kept = run(["restore", str(damaged), "--model", model, "-o", str(photo.with_name("out.png")), "--damaged", "keep"])
     assert (kept.returncode, photo.with_name("out.png").exists()) == (1, True)
     assert b"what can be read of it is kept" in kept.stderr
+
+
+def test_inspect_tells_of_each_picture_and_of_what_cannot_be_read(photo: Path) -> None:
+    done = run(["inspect", str(photo), str(photo.with_name("none.png"))])
+    assert done.returncode == 2
+    assert done.stdout.decode().startswith(f"{photo}: ")
+    assert b"none.png does not exist" in done.stderr
+    told = json.loads(run(["inspect", str(photo), "--json"]).stdout)
+    assert {"file", "width", "height", "kind", "extent", "direction", "noise", "jpeg_quality", "certainty"} == set(told)

@@ -230,6 +230,37 @@ def restore(
 
 
 @app.command()
+def inspect(
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURES...", help="Files, or patterns of files.")],
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object a picture.")] = False,
+) -> None:
+    """Tell how pictures are blurred: sharp, shaken or out of focus, by how many pixels, and how noisy."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from cnlrn import blur
+    from cnlrn.images import open_picture
+    from cnlrn.search import expanded
+
+    estimator = blur.BlurEstimator()
+    failed = False
+    for file in (path for given in pictures for path in expanded(given)):
+        try:
+            opened = open_picture(file)
+            told = blur.of_picture(estimator, opened)
+        except CnlrnError as error:
+            complain(str(error))
+            failed = True
+            continue
+        if json:
+            facts = {"file": str(file), "width": opened.width, "height": opened.height, **asdict(told)}
+            say(dumps(facts))
+        else:
+            say(f"{file}: {opened.width}x{opened.height}, {told.words()}")
+    sys.exit(2 if failed else 0)
+
+
+@app.command()
 def models() -> None:
     """List the models that come with cnlrn."""
     from cnlrn.models import models

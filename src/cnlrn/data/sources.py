@@ -100,7 +100,7 @@ class SharpFolder:
         """A fresh crop, freshly degraded."""
         candidates = [self._crop(rng) for _ in range(self.texture)]
         crop, name = max(candidates, key=lambda candidate: _energy(candidate[0])) if self.texture > 1 else candidates[0]
-        crop = _turned(crop, *_turns(rng))
+        crop = turned(crop, *turns(rng))
         if self.text and rng.random() < self.text:
             crop = draw_text(crop, rng, self.fonts)
         pair = degrade_patch(crop, self.degradation, rng)
@@ -148,7 +148,7 @@ def _pairs(sharp: SharpFolder, count: int, seed: int) -> Iterator[tuple[str, Byt
         return
     with_one_thread()
     context = multiprocessing.get_context("spawn")  # a forked one would wait for threads that OpenCV has here only
-    with context.Pool(cores, _single_threaded) as pool:
+    with context.Pool(cores, single_threaded) as pool:
         yield from _named(pool.imap(numbered, range(count), chunksize=16))
 
 
@@ -167,7 +167,7 @@ def with_one_thread() -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
-def _single_threaded() -> None:
+def single_threaded() -> None:
     """In a process beside others: one thread, and the first process alone answers Ctrl-C, by ending all."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -211,21 +211,23 @@ def _cut(lr: Byte | Packed, hr: Byte | Packed, patch: int, name: str, rng: np.ra
     scale = hr.shape[0] // lr.shape[0]
     side = patch // scale
     top, left = (int(rng.integers(length - side + 1)) for length in lr.shape[:2])
-    turns = _turns(rng)
+    how = turns(rng)
     return Sample(
-        _turned(lr[top : top + side, left : left + side], *turns),
-        _turned(hr[scale * top : scale * top + patch, scale * left : scale * left + patch], *turns),
+        turned(lr[top : top + side, left : left + side], *how),
+        turned(hr[scale * top : scale * top + patch, scale * left : scale * left + patch], *how),
         f"{name} at row {scale * top}, column {scale * left}",
     )
 
 
-def _turns(rng: np.random.Generator) -> tuple[int, bool]:
+def turns(rng: np.random.Generator) -> tuple[int, bool]:
+    """How many quarters to turn a picture, and whether to flip it then, at random."""
     return int(rng.integers(4)), bool(rng.integers(2))
 
 
-def _turned(picture: Byte, quarters: int, flip: bool) -> Byte:
-    turned = np.rot90(picture, quarters)
-    return np.array(turned[:, ::-1] if flip else turned, order="C")
+def turned(picture: Byte, quarters: int, flip: bool) -> Byte:
+    """A copy of the picture turned by so many quarters, and flipped left to right then."""
+    result = np.rot90(picture, quarters)
+    return np.array(result[:, ::-1] if flip else result, order="C")
 
 
 def _energy(picture: Byte) -> float:

@@ -69,7 +69,6 @@ def homographies(poses: Poses, extent: float, frame: tuple[int, int]) -> Poses:
     focal = 1.2 * max(frame)
     intrinsics = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
     inverse = np.array([[1 / focal, 0, -(width - 1) / 2 / focal], [0, 1 / focal, -(height - 1) / 2 / focal], [0, 0, 1]])
-    grid = np.array([(x, y, 1.0) for y in (0, (height - 1) / 2, height - 1) for x in (0, (width - 1) / 2, width - 1)])
 
     def build(scaled: Poses) -> Poses:
         yaw, pitch, roll, x, y, z = scaled.T
@@ -83,16 +82,25 @@ def homographies(poses: Poses, extent: float, frame: tuple[int, int]) -> Poses:
         turn[:, :, 2] += np.stack([x, y, z], axis=1)
         return product(intrinsics, turn, inverse)
 
-    def measured(paths: Poses) -> float:
-        points = sum_in_order(paths[:, None, :, k] * grid[:, None, k] for k in range(3))
-        points = points[..., :2] / points[..., 2:]
-        spread = np.linalg.norm(points[:, None] - points[None, :], axis=-1)
-        return float(spread.max(axis=(0, 1)).mean())
-
     scale = 1e-3
     for _ in range(3):  # nearly linear for small angles: converges at once
-        scale *= extent / max(measured(build(poses * scale)), 1e-9)
+        scale *= extent / max(extent_of(tracks(build(poses * scale), frame)), 1e-9)
     return build(poses * scale)
+
+
+def tracks(paths: Poses, size: tuple[int, int]) -> Poses:
+    """Where a 3x3 grid on a picture of `size` (height, width) comes from at each instant: (n, 9, 2), x and y; the
+    middle of the picture is the fifth point."""
+    height, width = size
+    grid = np.array([(x, y, 1.0) for y in (0, (height - 1) / 2, height - 1) for x in (0, (width - 1) / 2, width - 1)])
+    points = sum_in_order(paths[:, None, :, k] * grid[:, None, k] for k in range(3))
+    return np.asarray(points[..., :2] / points[..., 2:])
+
+
+def extent_of(tracks: Poses) -> float:
+    """The largest distance between two instants, averaged over the points of `tracks` (n, points, 2)."""
+    spread = np.linalg.norm(tracks[:, None] - tracks[None, :], axis=-1)
+    return float(spread.max(axis=(0, 1)).mean())
 
 
 def _warp(picture: Float, homography: Poses, size: tuple[int, int]) -> Float:

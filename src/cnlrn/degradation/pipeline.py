@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnlrn.degradation import camera, optics, sensor
+from cnlrn.degradation.facts import Facts, Motion
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError, cut
 
@@ -122,10 +123,11 @@ RECIPES = {
 @dataclass(frozen=True)
 class Pair:
     """A blurry picture and the sharp one, both uint8 HWC RGB; `sharp` is exactly 4 times as wide and high as an LR
-    picture, and of the same size where the recipe's scale is 1."""
+    picture, and of the same size where the recipe's scale is 1. `facts` tell what was done."""
 
     lr: Byte
     sharp: Byte
+    facts: Facts
 
 
 def recipe(name: str) -> Recipe:
@@ -178,13 +180,15 @@ def _degrade(
         factor = np.exp(rng.uniform(*np.log(recipe.lights_factor)))
         light = sensor.beyond_white(sensor.to_light(padded, response), exposure, factor)
         sharp = sensor.to_bytes(sensor.from_light(_trimmed(light, recipe.margin), response))
-    picture = _blur(padded, light, frame, place, recipe, rng, response)
+    picture, facts = _blur(padded, light, frame, place, recipe, rng, response)
     if recipe.scale > 1:
         picture = bicubic(picture, 1 / recipe.scale)
     picture = _trimmed(picture, _HALO // recipe.scale)
     if rng.random() < recipe.noise_share:
         photon, read = rng.uniform(*recipe.photon_noise), rng.uniform(*recipe.read_noise)
-        picture = sensor.add_noise(picture, photon, read, rng, response, recipe.mosaic)
+        noisy = sensor.add_noise(picture, photon, read, rng, response, recipe.mosaic)
+        facts = replace(facts, noise=255 * float(np.sqrt(np.square(noisy - picture).mean())))
+        picture = noisy
     blurry = sensor.to_bytes(picture)
     if rng.random() < recipe.jpeg_share:
         low, high = recipe.jpeg_quality
@@ -192,7 +196,8 @@ def _degrade(
             quality = int(rng.integers(low, high + 1))
             full_chroma = bool(recipe.jpeg_full_chroma_share) and rng.random() < recipe.jpeg_full_chroma_share
             blurry = sensor.jpeg(blurry, quality, full_chroma)
-    return Pair(np.ascontiguousarray(blurry), np.ascontiguousarray(sharp))
+            facts = replace(facts, jpeg_quality=min(facts.jpeg_quality, quality))
+    return Pair(np.ascontiguousarray(blurry), np.ascontiguousarray(sharp), facts)
 
 
 def _blur(
@@ -203,33 +208,41 @@ def _blur(
     recipe: Recipe,
     rng: np.random.Generator,
     response: Literal["gamma", "srgb"],
-) -> Float:
-    """Motion and optics; picture values in [0, 1] of the patch with _HALO around it. `light` is that of the scene where
-    it is not simply that of the picture."""
+) -> tuple[Float, Facts]:
+    """Motion and optics; picture values in [0, 1] of the patch with _HALO around it, and what was done. `light` is that
+    of the scene where it is not simply that of the picture."""
     shares = np.array([share for share, _, _ in recipe.extents])
     _, least, most = recipe.extents[rng.choice(len(shares), p=shares / shares.sum())]
     extent = float(rng.uniform(least, most))
     uniform = rng.random() < recipe.uniform_share
     foreground = rng.random() < recipe.foreground_share
     kernels = []
+    radius, sigma, motion = 0.0, 0.0, Motion()
     if rng.random() < recipe.defocus_share:
-        kernels.append(optics.disk_psf(rng.uniform(*recipe.defocus_radius)))
+        radius = rng.uniform(*recipe.defocus_radius)
+        kernels.append(optics.disk_psf(radius))
     if rng.random() < recipe.gaussian_share:
-        kernels.append(optics.gaussian_psf(rng.uniform(*recipe.gaussian_sigma)))
+        sigma = rng.uniform(*recipe.gaussian_sigma)
+        kernels.append(optics.gaussian_psf(sigma))
     trim = recipe.margin - _HALO
     if extent <= 0 and not kernels and light is None:
-        return _trimmed(padded, trim).astype(np.float32) / np.float32(255)
+        return _trimmed(padded, trim).astype(np.float32) / np.float32(255), Facts()
 
     light = sensor.to_light(padded, response) if light is None else light
     if extent > 0 and uniform:
         path = _motion(recipe, rng, 65)[:, :2]
+        motion = Motion.along(path, extent / recipe.scale)
         kernels.append(optics.trajectory_psf(path, extent))
     elif extent > 0:
         count = camera.instants(extent, recipe.scale)
         corner = (place[0] - recipe.margin, place[1] - recipe.margin)
         early = 0 if kernels else trim  # what no kernel reads need not be exposed
         size = (light.shape[0] - 2 * early, light.shape[1] - 2 * early)
-        paths = _placed(camera.homographies(_motion(recipe, rng, count), extent, frame), corner, early)
+        shaken = camera.homographies(_motion(recipe, rng, count), extent, frame)
+        paths = _placed(shaken, corner, early)
+        patch = (light.shape[0] - 2 * recipe.margin, light.shape[1] - 2 * recipe.margin)
+        seen = camera.tracks(_placed(shaken, corner, recipe.margin), patch)
+        motion = Motion.along(seen[:, 4], camera.extent_of(seen) / recipe.scale)
         if foreground:
             own = camera.homographies(_motion(recipe, rng, count), float(rng.uniform(0, most)), frame)
             mask = camera.soft_mask(rng, light.shape[:2])
@@ -239,7 +252,8 @@ def _blur(
         trim -= early
     for kernel in kernels:
         light = optics.convolve(light, kernel)
-    return sensor.from_light(_trimmed(light, trim), response)
+    facts = Facts(motion, radius / recipe.scale, sigma / recipe.scale)
+    return sensor.from_light(_trimmed(light, trim), response), facts
 
 
 def _motion(recipe: Recipe, rng: np.random.Generator, count: int) -> camera.Poses:

@@ -60,7 +60,7 @@ def export(network: RestorationNetwork, path: Path, name: str, preset: Mapping[s
     Raises:
         CnlrnError: ONNX Runtime's outputs differ from torch's by more than 1e-4, or `path` cannot be written.
     """
-    _write({path: _serialised(network, name, preset or {})})
+    write({path: _serialised(network, name, preset or {})})
 
 
 def _serialised(network: RestorationNetwork, name: str, preset: Mapping[str, float]) -> bytes:
@@ -105,10 +105,9 @@ def _serialised(network: RestorationNetwork, name: str, preset: Mapping[str, flo
         "version": version("cnlrn"),
     }
     onnx.helper.set_model_props(model, facts)
-    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
-        part.ClearField("metadata_props")  # where in the source, on which machine, each node was traced
+    forget_source(model.graph)
     _shuffle_by_convolution(model.graph)
-    _halve(model.graph)
+    halve(model.graph)
     content: bytes = model.SerializeToString()
     _prove(outputs, content, network.multiple)
     return content
@@ -136,7 +135,7 @@ def export_model(name: str, weights: Path, folder: Path, changes: Mapping[str, f
     card = Card(**{**empty, **known, **facts, "scales": list(network.scales)})
     text = json.dumps(asdict(card), indent=2) + "\n"
     make_folder(folder)
-    _write({rounded: save(halves), file: content, card_file: text.encode()})
+    write({rounded: save(halves), file: content, card_file: text.encode()})
     return card
 
 
@@ -186,7 +185,13 @@ def _shuffle_by_convolution(graph: onnx.GraphProto) -> None:
         node.CopyFrom(onnx.helper.make_node("ConvTranspose", places, node.output, strides=[size, size], group=groups))
 
 
-def _halve(graph: onnx.GraphProto) -> None:
+def forget_source(graph: onnx.GraphProto) -> None:
+    """Remove where in the source, on which machine, each node was traced."""
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+
+
+def halve(graph: onnx.GraphProto) -> None:
     """Store float32 weights that float16 holds exactly as float16, cast back in the graph: half the file.
 
     Engines fold the casts when they load the file, so nothing is computed in float16.
@@ -235,7 +240,7 @@ def _prove(outputs: _Exits, content: bytes, multiple: int) -> None:
                 raise CnlrnError(f"the exported network differs from torch's by {difference:.2g}; it was not written")
 
 
-def _write(contents: Mapping[Path, bytes]) -> None:
+def write(contents: Mapping[Path, bytes]) -> None:
     """Write files, all or none of them; CnlrnError where one cannot be written."""
     for path in contents:
         check_place(path)
