@@ -18,7 +18,7 @@ from tiny_model import write_tiny_model
 
 from cnlrn.errors import CnlrnError
 from cnlrn.images import Spool, as_array, open_picture, read
-from cnlrn.images.codecs import boxes, jpeg_header, png_chunks, tiff
+from cnlrn.images.codecs import jpeg_header, png_chunks, tiff
 from cnlrn.images.limits import check_decoder, max_bytes
 from cnlrn.images.source import content_of, read_stream
 from cnlrn.restorer import Restorer
@@ -239,7 +239,6 @@ def test_words_inside_a_chunk_or_a_box_are_not_taken_for_its_name() -> None:
     data = saved(noise(6, 5), "png")
     assert read(data[:33] + chunk(b"tEXt", b"Comment\0acTL") + data[33:]).pixels.shape == (6, 5, 3)
     avif = saved(noise(64, 64), "avif") + struct.pack(">I4s", 24, b"free") + b"ispe" + bytes(4) + b"\xff" * 8
-    assert boxes.sizes(avif) == [(64, 64)]
     assert read(avif).pixels.shape == (64, 64, 3)
 
 
@@ -248,20 +247,6 @@ def test_chunks_end_where_the_file_does() -> None:
     assert [kind for kind, _ in png_chunks.chunks(data)][::2] == [b"IHDR", b"IEND"]
     assert [kind for kind, _ in png_chunks.chunks(data[:-3])] == [b"IHDR", b"IDAT"]
     assert list(png_chunks.chunks(data[:10])) == []
-    assert png_chunks.size(data) == (5, 6)
-    assert png_chunks.size(data[:20]) == (0, 0)
-
-
-def test_boxes_end_where_a_size_makes_no_sense() -> None:
-    box = struct.pack(">I4sQ", 1, b"long", 20) + b"abcd"
-    rest = struct.pack(">I4s", 0, b"rest") + b"xyz"
-    data = box + rest
-    assert [(kind, data[place.start : place.stop]) for kind, place in boxes.boxes(data, 0, len(data))] == [
-        (b"long", b"abcd"),
-        (b"rest", b"xyz"),
-    ]
-    for size in (2, 7, 99):
-        assert list(boxes.boxes(struct.pack(">I4s", size, b"odd "), 0, 8)) == []
 
 
 # -- damage

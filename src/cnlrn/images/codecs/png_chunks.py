@@ -24,22 +24,3 @@ def chunks(data: bytes | mmap.mmap) -> Iterator[tuple[bytes, range]]:
         yield kind, content
         if kind == b"IEND":
             return
-
-
-def size(data: bytes | mmap.mmap) -> tuple[int, int]:
-    """Width and height in pixels as the first chunk tells; 0x0 where there is none."""
-    kind, header = next(chunks(data), (b"", range(0)))
-    if kind != b"IHDR" or len(header) < 8:
-        return 0, 0
-    at = header.start
-    return int.from_bytes(data[at : at + 4]), int.from_bytes(data[at + 4 : at + 8])
-
-
-def is_animated(data: bytes | mmap.mmap) -> bool:
-    """Whether the file is an animation: there is an acTL chunk before the first samples."""
-    for kind, _ in chunks(data):
-        if kind == b"acTL":
-            return True
-        if kind == b"IDAT":
-            return False
-    return False
