@@ -16,13 +16,13 @@ from cnlrn import images
 from cnlrn.errors import CnlrnError
 from cnlrn.files import result_suffix
 from cnlrn.images import LazyPicture, Picture
+from cnlrn.images.limits import check_bytes
 from cnlrn.size import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _PIECE = 2**20
-_BYTES = 2**30  # of a file, for as many pixels as are let in by default or fewer
 _LONGEST_NAME = 4096
 
 FileBytes = bytes | bytearray | memoryview
@@ -112,8 +112,7 @@ def _bytes_of(data: Any, max_pixels: int) -> bytes:
         if 0 < len(content) <= _LONGEST_NAME and os.path.exists(content):  # noqa: PTH110 - pathlib takes no bytes
             raise CnlrnError(f"{shown(content)} is the name of a file, as bytes; give names as str")
         return content
-    limit, size = max(_BYTES, _BYTES * max_pixels // images.MAX_PIXELS), 0
-    pieces: list[bytes] = []
+    size, pieces = 0, list[bytes]()
     while True:
         try:
             piece = data.read(_PIECE)
@@ -125,8 +124,7 @@ def _bytes_of(data: Any, max_pixels: int) -> bytes:
             return b"".join(pieces)
         pieces.append(bytes(piece))
         size += len(piece)
-        if size > limit:
-            raise CnlrnError(f"the open file has more than {limit / 1e6:.0f} MB, the limit for a picture file")
+        check_bytes(size, max_pixels, "the open file")
 
 
 def _checked(picture: Picture) -> Picture:

@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from cnlrn.images.codecs import png_chunks
+
 HEAD = 8 + 25
 """Bytes of the signature and the first chunk, after which others may follow."""
 
@@ -21,7 +23,6 @@ _XMP = b"XML:com.adobe.xmp"
 _PROFILE = b"Raw profile type "
 _FALSE = re.compile(rb"(?i)Thumb::|(exif|tiff):.*(Width|Length|Dimension|Orientation|Thumbnail|JPEG|Compress)")
 _MOST = 2**24  # bytes
-_MOST_CHUNKS = 100_000
 
 
 def texts(data: bytes | mmap.mmap) -> bytes:
@@ -111,16 +112,8 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 def _chunks(data: bytes | mmap.mmap) -> Iterator[tuple[bytes, int, int]]:
     """Kind, begin and end of the chunks of text, EXIF and resolution that are undamaged."""
-    at = 8
-    for _ in range(_MOST_CHUNKS):
-        if at + 12 > len(data):
-            return
-        size, kind = struct.unpack_from(">I4s", data, at)
-        start, stop = at + 8, at + 8 + size
-        if stop + 4 > len(data) or kind == b"IEND":
-            return
-        if kind in (*_TEXTS, b"eXIf", b"pHYs") and size <= _MOST:
-            (told,) = struct.unpack_from(">I", data, stop)
-            if told == zlib.crc32(data[start:stop], zlib.crc32(kind)):
-                yield kind, start, stop
-        at = stop + 4
+    for kind, content in png_chunks.chunks(data):
+        if kind in (*_TEXTS, b"eXIf", b"pHYs") and len(content) <= _MOST:
+            (told,) = struct.unpack_from(">I", data, content.stop)
+            if told == zlib.crc32(data[content.start : content.stop], zlib.crc32(kind)):
+                yield kind, content.start, content.stop
