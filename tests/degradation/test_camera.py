@@ -42,7 +42,7 @@ def test_blur_varies_over_the_picture():
 def test_more_instants_than_pixels_of_the_blurry_picture_in_the_path():
     assert camera.instants(0, 4) == 1
     assert camera.instants(24, 4) == 13
-    assert camera.instants(24, 1) == 49
+    assert camera.instants(24, 1) == 25
     assert camera.instants(3, 4) % 2 == 1
 
 

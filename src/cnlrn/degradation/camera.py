@@ -16,14 +16,14 @@ Float = npt.NDArray[np.float32]
 Poses = npt.NDArray[np.float64]
 
 STEP = 0.5
-"""Largest distance between two instants of a straight path, in pixels of the blurry picture: no comb of separate copies
-shows."""
+"""Largest distance between two instants of a straight path, in pixels of the reduced picture: no comb of separate
+copies shows. At most one pixel of the sharp picture is needed, since bilinear copies so far apart join without gaps."""
 
 
 def instants(extent: float, scale: int) -> int:
     """How many instants an exposure needs, for blur of this extent in HR pixels in a picture that is then reduced by
     `scale`: odd, so that the middle one is mid-exposure."""
-    return 1 if extent <= 0 else 2 * int(np.ceil(extent / scale / STEP / 2)) + 1
+    return 1 if extent <= 0 else 2 * int(np.ceil(extent / max(scale * STEP, 1) / 2)) + 1
 
 
 def hand_motion(rng: np.random.Generator, count: int) -> Poses:
