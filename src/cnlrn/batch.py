@@ -34,7 +34,8 @@ class Outcome:
     "failed"; in the last two cases `reason` says why, in a sentence. `before` and `after` are width and height of a
     picture that was done, `seconds` how long its computing took. `sheet`: the before/after sheet that was written.
     `notes`: sentences on what of the file is not in the result. `damage`: one on the file, if it is damaged and what
-    can be read of it was restored. `plan`: what was done, of a picture that is done.
+    can be read of it was restored. `plan`: what was done, of a picture that is done. `error`: the class in
+    `cnlrn.errors` of the error of one that failed.
     """
 
     source: Path
@@ -48,6 +49,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     damage: str | None = None
     plan: Plan | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -229,4 +231,4 @@ def _failure(source: Path, target: Path | None, error: Exception) -> Outcome:
     """The outcome of whatever went wrong; what is no user's mistake is named by its type as well."""
     if not isinstance(error, CnlrnError):
         error = CnlrnError(f"{source} failed unexpectedly ({type(error).__name__}: {error})")
-    return Outcome(source, target, "failed", " ".join(str(error).split()))
+    return Outcome(source, target, "failed", " ".join(str(error).split()), error=type(error).__name__)

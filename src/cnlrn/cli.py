@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from cnlrn import interruption
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, OutputExists
 from cnlrn.files import check_place, is_folder, is_there, make_folder
 from cnlrn.models import DEFAULT
 from cnlrn.terminal import complain, log_to_stderr, printable, say, told_of_stdout
@@ -564,4 +564,4 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 def _refuse_existing(output: Path, overwrite: bool) -> None:
     if is_there(output) and not overwrite:
-        raise CnlrnError(f"{output} exists; give --overwrite to replace it, or another name with -o")
+        raise OutputExists(f"{output} exists; give --overwrite to replace it, or another name with -o")

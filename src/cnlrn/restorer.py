@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from cnlrn import blur, forks, given, images, tiles
 from cnlrn.engines import Engine, OnnxEngine
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, OutputExists, TooLarge
 from cnlrn.given import Data, PillowImage
 from cnlrn.images import LazyPicture, Picture, Pixels, Spool
 from cnlrn.models import DEFAULT, OWN_SIZE, find
@@ -283,7 +283,7 @@ class Restorer:
         asked, size = size, self.settled(size, picture)
         width, height = size.of(picture.width, picture.height)
         if width * height > _ENLARGEMENT * self.max_pixels:
-            raise CnlrnError(
+            raise TooLarge(
                 f"the result would have {width}x{height} pixels, more than {_ENLARGEMENT} times the limit of "
                 f"{self.max_pixels}; if it is what you want, raise the limit (--max-pixels)"
             )
@@ -322,7 +322,7 @@ class Restorer:
         exit_ = 1 if plan.action == "leave" else self._exit(max(width / picture.width, height / picture.height))
         exit_height, exit_width = picture.height * exit_, picture.width * exit_
         if max(width, height) > _LARGEST_RESIZED and (width, height) != (exit_width, exit_height):
-            raise CnlrnError(
+            raise TooLarge(
                 f"the result would have {width}x{height} pixels, and a picture can be resized to at most "
                 f"{_LARGEST_RESIZED} a side; make it smaller"
             )
@@ -577,7 +577,7 @@ def _checked(target: Path, overwrite: bool) -> Path:
     """A file that is about to be written; CnlrnError where it may not or cannot be."""
     images.check_target(target)
     if target.exists() and not overwrite:
-        raise CnlrnError(f"{target} exists; say overwrite to replace it, or give another name")
+        raise OutputExists(f"{target} exists; say overwrite to replace it, or give another name")
     return target
 
 

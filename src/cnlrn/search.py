@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from cnlrn import images
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, UnreadablePicture
 from cnlrn.files import is_folder, is_there, result_suffix
 from cnlrn.leftovers import is_leftover
 from cnlrn.models import DEFAULT, OWN_SIZE
@@ -111,7 +111,7 @@ class Search:
         named_as_folder = folder_there or given.endswith(("/", os.sep))
         if self.single and not named_as_folder:
             if not os.path.lexists(self.paths[0]):
-                raise CnlrnError(f"{self.paths[0]} does not exist")
+                raise UnreadablePicture(f"{self.paths[0]} does not exist")
             self.file = output
         elif not folder_there and (
             is_there(output) or (not named_as_folder and output.suffix.lower() in images.SUFFIXES)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import TooLarge
 from cnlrn.images.vips import damage, pyvips
 
 Pixels = NDArray[np.uint8 | np.uint16 | np.float32]
@@ -152,7 +152,7 @@ def fits_memory(size: int) -> bool:
 def check_size(width: int, height: int, max_pixels: int, name: str) -> None:
     """CnlrnError if a picture has more than `max_pixels` pixels."""
     if width * height > max_pixels:
-        raise CnlrnError(
+        raise TooLarge(
             f"{name} has {width}x{height} pixels, more than the limit of {max_pixels}; "
             "if it is what you want, raise the limit (--max-pixels)"
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CannotWrite, CnlrnError, TooLarge
 from cnlrn.files import check_place, replacing
 from cnlrn.images import colour, metadata
 from cnlrn.images.codecs import avif, jpeg_segments, png_texts, tiff, webp_exif
@@ -37,7 +37,7 @@ class Format:
     def check_size(self, width: int, height: int) -> None:
         """Find out before any work whether the format can hold so many pixels; CnlrnError if not."""
         if max(width, height) > self.largest_side:
-            raise CnlrnError(
+            raise TooLarge(
                 f"the result would have {width}x{height} pixels and this format holds at most {self.largest_side} a "
                 f"side; {'make it smaller' if self.largest_side == _LARGEST_SIDE else 'write a PNG or TIFF'}"
             )
@@ -137,9 +137,9 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str], *, overw
                     file.write(bytes(2**16))
                     file.flush()
                     os.fsync(file.fileno())
-                raise CnlrnError(f"cannot write {path}: the picture cannot be encoded in this format") from error
+                raise CannotWrite(f"cannot write {path}: the picture cannot be encoded in this format") from error
     except OSError as error:
-        raise CnlrnError(f"cannot write {path} ({error.strerror})") from error
+        raise CannotWrite(f"cannot write {path} ({error.strerror})") from error
 
 
 def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
