@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_model import write_tiny_model
 
-from cnlrn import CnlrnError, Restorer, errors, images
+from cnlrn import Restorer, errors, images
 from cnlrn.batch import restore_all
 from cnlrn.images import Picture
 from cnlrn.search import Job
