@@ -65,6 +65,19 @@ def test_a_sharp_picture_is_left_as_it_is(restorer: Restorer, picture: np.ndarra
     assert restorer.restore(picture, 2).shape == (80, 120, 3)
 
 
+def test_the_file_of_a_sharp_picture_is_copied_where_its_format_stays(
+    restorer: Restorer, picture: np.ndarray, seen: Seen, tmp_path: Path
+) -> None:
+    seen(SHARP)
+    photo = save(picture, tmp_path / "a.jpg")
+    assert restorer.restore(photo, 1).read_bytes() == photo.read_bytes()
+    assert restorer.restore(photo.read_bytes(), 1, strength=0.5) == photo.read_bytes()
+    other = restorer.restore(photo, 1, output=tmp_path / "a.png")
+    np.testing.assert_array_equal(images.read(other).pixels, images.read(photo).pixels)
+    assert restorer.restore(photo.read_bytes(), 1, strip=True) != photo.read_bytes()
+    assert images.read(restorer.restore(photo.read_bytes(), width=30)).pixels.shape == (20, 30, 3)
+
+
 @pytest.mark.parametrize("blur", [UNSURE, SHAKEN])
 def test_a_picture_that_may_be_blurred_is_restored(
     restorer: Restorer, picture: np.ndarray, seen: Seen, blur: Blur

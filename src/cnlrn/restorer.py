@@ -332,12 +332,12 @@ class Restorer:
                 image = held.enter_context(self._network_result(picture, exit_, target, progress))
             if (width, height) != (exit_width, exit_height):
                 image = _resized(image, width, height)
-            if strength < 1:
+            if strength < 1 and image is not picture.image:
                 image = _mixed(image, _resized(picture.image, width, height), strength)
             extras = picture.extras() | ({"metadata": {}} if strip else {}) | {"is_result": True}
-            result = LazyPicture(image, picture.has_alpha, picture.name, **extras)
-            left_out = images.left_out(result, target.suffix if target else ".png")
-            yield replace(result, notes=result.notes + left_out)
+            untouched = image is picture.image and not strip and picture.damage is None
+            result = replace(picture, image=image, damage=None, is_untouched=untouched, **extras)
+            yield replace(result, notes=images.left_out(result, target.suffix if target else suffix))
 
     @contextmanager
     def _network_result(

@@ -5,6 +5,7 @@ Files are not known here: see `reading` and `writing`.
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -72,12 +73,16 @@ class LazyPicture(_Extras):
 
     `image`: a libvips image of 1 (gray) or 3 (RGB) bands, and one more if `has_alpha`; uchar, ushort or float.
     `name`: for error messages. `damage`: a sentence, if the file is damaged and what could be read of it was kept.
+    `content`: the bytes of the file that it was read from. `is_untouched`: it is the result of leaving all as it was in
+    that file, which is then copied where the format stays.
     """
 
     image: Any
     has_alpha: bool = False
     name: str = "the picture"
     damage: str | None = None
+    content: bytes | mmap.mmap | None = None
+    is_untouched: bool = False
 
     @property
     def width(self) -> int:

@@ -65,7 +65,7 @@ def open_picture(
         content, name = read_stream(source, max_pixels, "the picture"), "the picture"
     file = PictureFile(content, name, max_pixels)
     if damaged == "refuse":
-        return _opened(file)
+        return replace(_opened(file), content=content)
     try:
         picture = _opened(file)
         picture.decode()
@@ -73,7 +73,7 @@ def open_picture(
         picture = _opened(replace(file, keep=True))
         picture.decode()
         return replace(picture, damage=f"{name} is damaged or cut short; what can be read of it is kept")
-    return picture
+    return replace(picture, content=content)
 
 
 def _opened(file: PictureFile) -> LazyPicture:
