@@ -18,7 +18,8 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 from numpy.typing import NDArray
 
 from cnlrn import forks, given, images
-from cnlrn.computing import Computing, Progress
+from cnlrn.computing import Computing
+from cnlrn.computing import Progress as Progress
 from cnlrn.engines import Engine, OnnxEngine
 from cnlrn.errors import CnlrnError
 from cnlrn.given import Data, PillowImage

@@ -103,15 +103,15 @@ class Spool:
     def _place(self, row: int, column: int) -> int:
         """Where in the file a pixel begins."""
         _, width, bands = self._shape
-        return tiff.HEAD + (row * width + column) * bands * self._dtype.itemsize
+        return tiff.HEAD + (row * width + column) * bands * int(self._dtype.itemsize)
 
     def _runs(self, top: int, left: int, block: NDArray[Any]) -> Iterator[tuple[int, memoryview]]:
         """The parts of a block that lie together in the file, each with its place there."""
         if block.shape[1] == self._shape[1]:
-            yield self._place(top, 0), memoryview(block.reshape(-1).view(np.uint8))
+            yield self._place(top, 0), block.reshape(-1).view(np.uint8).data
             return
         for row, samples in enumerate(block, top):
-            yield self._place(row, left), memoryview(samples.reshape(-1).view(np.uint8))
+            yield self._place(row, left), samples.reshape(-1).view(np.uint8).data
 
     def _write(self, at: int, run: memoryview) -> None:
         self._file.seek(at)
