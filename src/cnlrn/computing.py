@@ -6,6 +6,7 @@ floats and are rounded to their depth again. Opening pictures, sizes that no net
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from cnlrn.onnxfile import Level
 
 _SURVEYED = 512**2  # LR pixels that a survey looks at: larger pictures are surveyed by windows of _WINDOW a side
 _WINDOW = 64
+_TRIAL = 96  # LR pixels a side that are computed to see how fast the machine is
 _BLEED = 6.0  # LR pixels, sigma: how far visible colours spread under what alpha hides
 
 Progress = Callable[[float], None]
@@ -99,6 +101,18 @@ class Computing:
                 len(engine.levels) + 1,
             ):
                 spool.put(top, left, source.with_alpha(samples, top, left, scale))
+
+    def pace(self, scale: int) -> float:
+        """Seconds that this machine takes for a pixel of a picture: the best of three tries."""
+        side = _TRIAL * self._unit
+        side += -side % self.engine.multiple
+        lr = np.full((1, 3, side, side), 0.5, np.float32)
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            self._infer(lr, scale, self._surveys(lr), None)
+            seconds.append(time.perf_counter() - start)
+        return min(seconds) / side**2
 
     def _area(self, memory: int, level: Level | None = None) -> int:
         """LR pixels, context included, of the picture or of a level to compute at once."""

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CannotWrite
 from cnlrn.images.codecs import tiff
 from cnlrn.images.picture import as_vips, fits_memory
 from cnlrn.images.vips import pyvips
@@ -124,4 +124,4 @@ class Spool:
         try:
             yield
         except OSError as error:
-            raise CnlrnError(f"cannot write {self._target} ({error.strerror})") from error
+            raise CannotWrite(f"cannot write {self._target} ({error.strerror})") from error
