@@ -150,6 +150,16 @@ def restore(
             "their picture, cnlrn-own for others, of which sharp ones are left as they are."
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="Estimate the blur's kernel and deblur by it, without a network and at the picture's own size: "
+            "dark-channel, fast-motion or unnatural-l0; see docs/classical.md."
+        ),
+    ] = None,
+    kernel: Annotated[
+        Path | None, typer.Option(help="With --method and one picture: also write the kernel, as a picture.")
+    ] = None,
     scale: Annotated[
         float | None,
         typer.Option(
@@ -218,10 +228,16 @@ def restore(
     size = Size(scale, width, height)
     suffix = f".{format_.lower().lstrip('.')}" if format_ else None
     limit = images.MAX_PIXELS if max_pixels is None else max_pixels
-    make = partial(
+    make: Callable[[], Restorer] = partial(
         Restorer, model, device=device, threads=threads, tile=tile, ensemble=ensemble, max_pixels=limit, damaged=damaged
     )
     options: dict[str, Any] = {"overwrite": overwrite, "strip": strip, "strength": strength, "force": force}
+    if method is not None or kernel is not None:
+        from cnlrn.classical.command import restorer_of
+
+        unfit = {"--model": model, "--ensemble": ensemble, "--device": device != "cpu"}
+        limits: dict[str, Any] = {"threads": threads, "tile": tile, "max_pixels": limit, "damaged": damaged}
+        make = restorer_of(method, kernel, inputs, overwrite=overwrite, unfit=unfit, **limits)
     if json and sys.stdout is None:
         raise CnlrnError("--json prints to stdout, which is closed")
     if "-" in (*inputs, output):
