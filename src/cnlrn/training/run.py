@@ -42,6 +42,7 @@ from cnlrn.training.recipe import (
     SharpData,
     plain,
 )
+from cnlrn.training.validation import open_sets
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def train(recipe: Recipe, out: Path, init: Path | None = None, minutes: float = 
     `checkpoints` states before it. CnlrnError where data, weights or checkpoint do not fit, or `out` is not writable.
     """
     module = prepare(recipe, out, minutes)
-    module.validation = {name: open_set(folder) for name, folder in recipe.validation.items()}
+    module.validation = open_sets(recipe.validation, module.largest)
     make_folder(out)
     if module.states.are_there():
         _go_on(module, out)
@@ -196,7 +197,11 @@ def source(recipe: Recipe) -> Source:
 
 def _reduction(data: Data) -> int:
     """How many times as wide and high the sharp pictures are as the blurry ones."""
-    return degradation_recipe(data.degradation).scale if isinstance(data, SharpData) else SCALE
+    if isinstance(data, SharpData):
+        return degradation_recipe(data.degradation).scale
+    if isinstance(data, SetData):
+        return open_set(data.set, "train").scale
+    return packed_pairs(data.file)[0].scale if isinstance(data, PackedData) else SCALE
 
 
 def precision(choice: Literal["auto", "bf16", "float32"]) -> Literal["bf16-mixed", "32-true"]:
