@@ -1,15 +1,13 @@
 """Picture in, picture out: the one way in which files, arrays and Pillow images are restored.
 
-Here a picture is turned into what a network computes on and back: alpha is taken apart and enlarged beside the colour,
-gray is repeated to three channels and averaged, samples become floats and are rounded to their depth again, and a size
-that no exit of the network gives is resized from one that does. Files, tiles and engines are rooms of their own.
+Here what is given is opened, the exit of the network is chosen, and a size that no exit gives is resized from one that
+does. What a network computes on, files and engines are rooms of their own.
 """
 
 from __future__ import annotations
 
 import numbers
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,14 +16,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn import blur, forks, given, images, tiles
+from cnlrn import blur, forks, given, images
+from cnlrn.computing import Computing
+from cnlrn.computing import Progress as Progress
 from cnlrn.engines import Engine, OnnxEngine
 from cnlrn.errors import CnlrnError, OutputExists, TooLarge
 from cnlrn.given import Data, PillowImage
-from cnlrn.images import LazyPicture, Picture, Pixels, Spool
+from cnlrn.images import LazyPicture, Picture, Spool
 from cnlrn.models import DEFAULT, OWN_SIZE, find
 from cnlrn.plan import Plan
 from cnlrn.plan import action as planned
@@ -34,16 +33,10 @@ from cnlrn.size import Size as Size
 
 _LARGEST_RESIZED = 10_000_000  # width or height that libvips resizes to, at least
 _ENLARGEMENT = 16  # output pixels for each of the most input pixels that are let in
-_STRIP = 64 * 2**20  # bytes of one strip of the result, alpha counted twice: it is joined to a copy
-_SURVEYED = 512**2  # LR pixels that a survey looks at: larger pictures are surveyed by windows of _WINDOW a side
-_WINDOW = 64
-_TRIAL = 96  # LR pixels a side that are restored to see how fast the machine is
-_BLEED = 6.0  # LR pixels, sigma: how far visible colours spread under what alpha hides
 
 
 _Path = str | os.PathLike[str]
 _Same = TypeVar("_Same", bound=Picture | NDArray[Any] | PillowImage)
-Progress = Callable[[float], None]
 
 
 class Restorer:
@@ -56,6 +49,7 @@ class Restorer:
         device: str = "cpu",
         threads: int | None = None,
         tile: int | None = None,
+        memory: int | None = None,
         ensemble: bool = False,
         max_pixels: int = images.MAX_PIXELS,
         damaged: Literal["refuse", "keep"] = "refuse",
@@ -68,9 +62,11 @@ class Restorer:
                 pictures are left as they are.
             device: "cpu" or "cuda".
             threads: CPU threads that compute; all cores when None.
-            tile: side of what is computed at once, in LR pixels, the context around it not counted; chosen from the
-                free memory when None. Smaller needs less memory and more time, and gives the same picture. Only the
-                tiles of a model that looks at the whole picture are blended and differ a little.
+            tile: side of what is computed at once, in LR pixels, the context around it not counted; chosen by `memory`
+                when None. Smaller needs less memory and more time, and gives the same picture. Only the tiles of a
+                model that looks at the whole picture are blended and differ a little.
+            memory: bytes that computing may take beside Python, the model and the picture, by what the shipped models
+                were seen to take; 400 MB, or a quarter of the free memory if that is less, when None.
             ensemble: average the results of the eight flips and rotations of the input (x8 self-ensemble, Lim et al.,
                 EDSR, CVPRW 2017, sec. 3.4): a little better, eight times slower.
             max_pixels: files of larger pictures are refused, and so are results of more than 16 times as many pixels.
@@ -81,22 +77,21 @@ class Restorer:
                 forked from one that had loaded a model.
         """
         forks.check()
-        threads, tile, max_pixels = (
-            _count(option, value)
-            for option, value in (("threads", threads), ("tile", tile), ("max_pixels", max_pixels))
-        )
+        counts = {"threads": threads, "tile": tile, "memory": memory, "max_pixels": max_pixels}
+        threads, tile, memory, max_pixels = (_count(option, value) for option, value in counts.items())
         if damaged not in ("refuse", "keep"):
             raise CnlrnError(f"damaged must be 'refuse' or 'keep', not {shown(damaged)}")
         named = DEFAULT if model is None else model
         path, sha256 = find(named if isinstance(named, str) else _path(named, "a model"))
         self.engine: Engine = OnnxEngine(path, sha256=sha256, device=device, threads=threads)
-        self.tile, self.ensemble, self.max_pixels = tile, ensemble, max_pixels
+        self.tile, self.memory, self.ensemble, self.max_pixels = tile, memory, ensemble, max_pixels
         self.damaged: Literal["refuse", "keep"] = damaged
         self._own_size: Callable[[], Restorer] | None = None
         self._estimator: Callable[[], blur.BlurEstimator] | None = None
         if model is None:
-            options: dict[str, Any] = {"device": device, "threads": threads, "tile": tile, "ensemble": ensemble}
-            self._own_size = cache(partial(Restorer, OWN_SIZE, **options, max_pixels=max_pixels))
+            options: dict[str, Any] = {"device": device, "threads": threads, "tile": tile, "memory": memory}
+            options |= {"ensemble": ensemble, "max_pixels": max_pixels}
+            self._own_size = cache(partial(Restorer, OWN_SIZE, **options))
             self._estimator = cache(partial(blur.BlurEstimator, threads=threads))
 
     @overload
@@ -251,16 +246,7 @@ class Restorer:
 
     @cache  # noqa: B019 - as many values as the network has exits, for as long as the restorer lives
     def _pace(self, exit_: int) -> float:
-        """Seconds that this machine takes for a pixel of the picture: the better of two tries."""
-        side = _TRIAL * self._unit
-        side += -side % self.engine.multiple
-        lr = np.full((1, 3, side, side), 0.5, np.float32)
-        seconds = []
-        for _ in range(3):  # the first one is slower
-            start = time.perf_counter()
-            self._infer(lr, exit_, self._surveys(lr), None)
-            seconds.append(time.perf_counter() - start)
-        return min(seconds) / side**2
+        return self._computing.pace(exit_)
 
     def _warned(self, opened: LazyPicture) -> LazyPicture:
         """The picture, with a warning if it is damaged."""
@@ -344,177 +330,20 @@ class Restorer:
         self, picture: LazyPicture, exit_: int, target: Path | None, progress: Progress | None
     ) -> Iterator[Any]:
         """What an exit of the network makes of a picture, alpha last: a libvips image."""
-        height = picture.height * exit_
-        with Spool(height, picture.width * exit_, picture.image.bands, picture.dtype, target) as spool:
-            done = 0
-            for rows in self._strips(picture, exit_):
-                spool.append(rows)
-                done += len(rows)
-                if progress is not None:
-                    progress(done / height)
+        with Spool(picture.height * exit_, picture.width * exit_, picture.image.bands, picture.dtype, target) as spool:
+            self._computing.fill(spool, picture, exit_, target, progress)
             if spool.on_disk:  # an encoder of large pictures needs the room
                 self.engine.release()
             yield spool.image()
+
+    @property
+    def _computing(self) -> Computing:
+        return Computing(self.engine, self.tile, self.memory, self.ensemble)
 
     def _exit(self, factor: float) -> int:
         """The smallest exit that enlarges at least `factor` times, or else the largest."""
         enough = [scale for scale in self.engine.scales if scale >= factor * (1 - 1e-6)]
         return min(enough) if enough else max(self.engine.scales)
-
-    def _strips(self, picture: LazyPicture, scale: int) -> Iterator[Pixels]:
-        """The restored picture, alpha last, from top to bottom."""
-        engine, dtype, full = self.engine, picture.dtype, _full(picture.dtype)
-        bands = picture.image.bands
-        channels = bands - picture.has_alpha
-        colour, alpha = picture.image, None
-        if picture.has_alpha:
-            alpha = _enlarged(picture.image[channels], scale)
-            colour = _bleed(picture.image.extract_band(0, n=channels), picture.image[channels], full)
-
-        def read(top: int, bottom: int) -> Pixels:
-            if dtype == np.float32:
-                samples = _rows(picture.image, top, bottom, picture.name)
-                if not (samples.min() >= 0 and samples.max() <= 1):
-                    raise CnlrnError(
-                        f"{picture.name} has floating point samples that are not in [0, 1]; scale or clip them first"
-                    )
-            return _rows(colour, top, bottom, picture.name)
-
-        def batch(*pieces: Pixels) -> NDArray[np.float32]:
-            """Pieces of one size as n x 3 x height x width in [0, 1]."""
-            lr = np.broadcast_to(np.stack(pieces), (len(pieces), *pieces[0].shape[:2], 3)).transpose(0, 3, 1, 2)
-            return np.ascontiguousarray(lr, np.float32) / np.float32(full)
-
-        windows = _windows(colour, engine.multiple, self._unit, picture.name)
-        with np.errstate(invalid="ignore"):  # samples that are no numbers are refused when they are read below
-            surveys = self._surveys(batch(*windows))
-
-        grid = {
-            "height": picture.height,
-            "width": picture.width,
-            "multiple": engine.multiple,
-            "border": 0 if engine.context is None else min(tiles.BORDER, engine.context),
-        }
-        features: tuple[tiles.ReadRows, int] | None = None
-        for index, level in enumerate(engine.levels):
-
-            def make(
-                piece: Pixels, before: NDArray[np.float32] | None = None, index: int = index
-            ) -> NDArray[np.float32]:
-                return self._level(index, batch(piece), surveys, before)
-
-            area = self._area(level.context, level=True)
-            made = tiles.strips(
-                make,
-                read,
-                **grid,
-                scale=1,
-                reduction=level.reduction,
-                area=area,
-                most_rows=max(area // picture.width, 1),
-                context=level.context,
-                features=features,
-            )
-            features = tiles.Rows(made).read, level.reduction
-
-        def restore(piece: Pixels, told: NDArray[np.float32] | None = None) -> Pixels:
-            hr = self._infer(batch(piece), scale, surveys, told)[0]
-            hr = (hr if channels == 3 else hr.mean(axis=0, keepdims=True)).transpose(1, 2, 0)
-            np.clip(hr, 0, 1, out=hr)
-            hr *= np.float32(full)
-            return np.asarray(hr if dtype == np.float32 else np.rint(hr, out=hr), dtype)
-
-        top = 0
-        for strip in tiles.strips(
-            restore,
-            read,
-            **grid,
-            scale=scale,
-            area=self._area(engine.context),
-            features=features,
-            most_rows=_STRIP // (picture.width * scale * scale * (bands + picture.has_alpha) * dtype.itemsize),
-            context=engine.context,
-        ):
-            if alpha is not None:
-                strip_alpha = np.clip(_rows(alpha, top, top + len(strip), picture.name), 0, full)
-                strip = np.concatenate([strip, strip_alpha.astype(dtype)], axis=2)
-            top += len(strip)
-            yield strip
-
-    def _area(self, context: int | None, *, level: bool = False) -> int:
-        """LR pixels, context included, of the picture or of a level to compute at once."""
-        margin = tiles.BLEND if context is None else context
-        if self.tile is None:
-            within = partial(self.engine.pixels_within, level=level)
-            return tiles.area_for(within, margin, unit=self._unit)
-        return (self.tile + 2 * margin) ** 2
-
-    @property
-    def _unit(self) -> int:
-        """How many pixels of the picture a pixel of the network's finest level is wide and high."""
-        return min((level.reduction for level in self.engine.levels), default=1)
-
-    def _surveys(self, parts: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:
-        """The engine's survey of a picture from parts (n, 3, h, w) of it, for each turn of `_turns`."""
-        return [self.engine.survey(_turned(parts, *turn)) for turn in self._turns]
-
-    def _infer(
-        self,
-        lr: NDArray[np.float32],
-        scale: int,
-        surveys: list[NDArray[np.float32] | None],
-        features: NDArray[np.float32] | None,
-    ) -> NDArray[np.float32]:
-        """The engine's result (n, 3, scale*h, scale*w), the mean over `_turns`, in each of which it has its survey and
-        its part of `features`, as `_level` gives them."""
-        total: NDArray[np.float32] | None = None
-
-        def compute(lr: NDArray[np.float32], survey: Any, told: NDArray[np.float32] | None) -> NDArray[np.float32]:
-            return self.engine.run(lr, scale, survey, told)
-
-        for restored in self._in_each_turn(lr, surveys, features, compute):
-            total = restored if total is None else total + restored
-        assert total is not None
-        return total / np.float32(len(surveys))
-
-    def _level(
-        self,
-        index: int,
-        lr: NDArray[np.float32],
-        surveys: list[NDArray[np.float32] | None],
-        before: NDArray[np.float32] | None,
-    ) -> NDArray[np.float32]:
-        """A level's features of one part `lr` (1, 3, h, w), rows x columns x channels, those of all `_turns` side by
-        side; `before` are those of the level before."""
-
-        def compute(lr: NDArray[np.float32], survey: Any, before: NDArray[np.float32] | None) -> NDArray[np.float32]:
-            return self.engine.level(index, lr, survey, before)
-
-        made = np.concatenate(list(self._in_each_turn(lr, surveys, before, compute)), axis=1)
-        features: NDArray[np.float32] = made[0].transpose(1, 2, 0)
-        return features
-
-    def _in_each_turn(
-        self,
-        lr: NDArray[np.float32],
-        surveys: list[NDArray[np.float32] | None],
-        features: NDArray[np.float32] | None,
-        compute: Callable[[NDArray[np.float32], Any, NDArray[np.float32] | None], NDArray[np.float32]],
-    ) -> Iterator[NDArray[np.float32]]:
-        """What is computed in each of `_turns`, turned back."""
-        given: list[NDArray[np.float32] | None] = [None] * len(surveys)
-        if features is not None:
-            given = [
-                np.ascontiguousarray(part) for part in np.split(features.transpose(2, 0, 1)[None], len(surveys), 1)
-            ]
-        for (turns, flip), survey, part in zip(self._turns, surveys, given, strict=True):
-            made = compute(_turned(lr, turns, flip), survey, None if part is None else _turned(part, turns, flip))
-            yield np.rot90(made[..., ::-1] if flip else made, -turns, axes=(2, 3))
-
-    @property
-    def _turns(self) -> list[tuple[int, bool]]:
-        """Quarter turns, and whether flipped then, in which a picture is seen: one, or in an ensemble eight."""
-        return [(turns, flip) for turns in range(4) for flip in (False, True)] if self.ensemble else [(0, False)]
 
 
 class _InspectOptions(TypedDict, total=False):
@@ -600,65 +429,6 @@ def _count(option: str, value: object) -> Any:
     if number < 1:
         raise CnlrnError(f"{option} must be at least 1, not {shown(value)}")
     return number
-
-
-def _full(dtype: np.dtype[Any]) -> float:
-    """The sample value that means white or opaque."""
-    return {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}[dtype.name]
-
-
-def _rows(image: Any, top: int, bottom: int, name: str) -> Pixels:
-    return LazyPicture(image.crop(0, top, image.width, bottom - top), name=name).samples()
-
-
-def _windows(image: Any, multiple: int, unit: int, name: str) -> list[Pixels]:
-    """What a survey looks at: a libvips image, padded as for restoring, or evenly spread windows of a large one.
-
-    `unit`: by how much sizes are larger for a network whose finest level is reduced.
-    """
-    surveyed, window = _SURVEYED * unit**2, _WINDOW * unit
-    if image.width * image.height <= surveyed:
-        return [tiles.pad(_rows(image, 0, image.height, name), multiple)]
-    height, width = min(window, image.height), min(window, image.width)
-    most = surveyed // (height * width)
-    down = min(-(-image.height // height), most, max(1, round((most * image.height / image.width) ** 0.5)))
-    across = min(-(-image.width // width), most // down)
-    places = [
-        (top, left) for top in _spread(image.height, height, down) for left in _spread(image.width, width, across)
-    ]
-    windows = [image.crop(left, top, width, height) for top, left in places]
-    return [tiles.pad(_rows(window, 0, height, name), multiple) for window in windows]
-
-
-def _spread(size: int, window: int, count: int) -> list[int]:
-    """Where `count` windows along a side begin, so that each has its share of the side."""
-    return [min(max(0, (2 * i + 1) * size // (2 * count) - window // 2), size - window) for i in range(count)]
-
-
-def _turned(lr: NDArray[np.float32], turns: int, flip: bool) -> NDArray[np.float32]:
-    """n x 3 x h x w turned by quarters, and flipped then."""
-    turned = np.rot90(lr, turns, axes=(2, 3))
-    return np.ascontiguousarray(turned[..., ::-1] if flip else turned)
-
-
-def _bleed(colour: Any, alpha: Any, full: float) -> Any:
-    """Give pixels of alpha 0 the colour of visible ones, if any are near (libvips images; `full` means opaque).
-
-    What a file stores there is arbitrary, often black, and a network would draw it into the visible rim. They take the
-    mean of the premultiplied colours around them under a gaussian, divided by the mean of alpha there.
-    """
-    weight = alpha / full
-    blur = {"min_ampl": 0.01, "precision": "float"}
-    visible = weight.gaussblur(_BLEED, **blur)
-    near = (colour * weight).gaussblur(_BLEED, **blur) / visible
-    if colour.format != "float":
-        near = near.rint()
-    return ((alpha > 0) | (visible == 0)).ifthenelse(colour, near.cast(colour.format))
-
-
-def _enlarged(alpha: Any, scale: int) -> Any:
-    """Alpha `scale` times as large, by bicubic interpolation (libvips images)."""
-    return alpha if scale == 1 else alpha.resize(scale, kernel="cubic")
 
 
 def _mixed(restored: Any, before: Any, strength: float) -> Any:
