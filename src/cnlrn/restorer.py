@@ -255,8 +255,9 @@ class Restorer:
         computing = 0 if plan.action == "leave" else self._model_for(plan.action)._computing.expected_memory(picture)
         pixel = picture.image.bands * picture.dtype.itemsize
         sides = (picture.width, picture.height), (plan.result_width, plan.result_height)
-        waiting = sum(min(width * height * pixel, _WAITING) for width, height in sides)
-        return int(psutil.Process().memory_info().rss) + waiting + computing
+        waiting: int = sum(min(width * height * pixel, _WAITING) for width, height in sides)
+        taken: int = psutil.Process().memory_info().rss
+        return taken + waiting + computing
 
     @cache  # noqa: B019 - as many values as the network has exits, for as long as the restorer lives
     def _pace(self, exit_: int) -> float:
