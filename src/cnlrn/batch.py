@@ -17,7 +17,7 @@ from typing import Literal
 
 from cnlrn import images
 from cnlrn.errors import CnlrnError
-from cnlrn.files import is_there, make_folder
+from cnlrn.files import is_there
 from cnlrn.images import LazyPicture
 from cnlrn.restorer import Progress, Restorer
 from cnlrn.search import Job, Search, sheet_of
@@ -153,7 +153,6 @@ def _computed(
     try:
         picture = reading.result()
         start = time.perf_counter()
-        make_folder(target.parent)
         images.check_target(target)
         restored = held.enter_context(
             restorer.compute(picture, job.size, target=target, strip=wishes.strip, progress=wishes.progress)

@@ -21,7 +21,7 @@ from typer.exceptions import TyperException
 
 from cnlrn import interruption
 from cnlrn.errors import CnlrnError
-from cnlrn.files import check_place, is_folder, is_there, make_folder
+from cnlrn.files import check_place, is_folder, is_there
 from cnlrn.models import DEFAULT
 from cnlrn.terminal import complain, log_to_stderr, printable, say, told_of_stdout
 
@@ -352,7 +352,6 @@ def degrade(
     targets = [_in_folder(Path(source), given) for given in (output, sharp) if given is not None]
     pixels = as_array(flat(source, 25_000_000))
     for target in targets:
-        make_folder(target.parent)
         _check_output(target, overwrite)
     pair = degradation.degrade(pixels.astype("uint8", copy=False), chosen, seed)
     for target, result in zip(targets, (pair.lr, pair.sharp), strict=False):

@@ -11,6 +11,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from cnlrn.errors import CnlrnError
+from cnlrn.files import present_folder
 from cnlrn.images.codecs import tiff
 from cnlrn.images.picture import Pixels, as_vips, fits_memory
 from cnlrn.images.vips import pyvips
@@ -20,8 +21,8 @@ class Spool:
     """Rows of a picture that are being computed, from top to bottom: in memory, or in a file when they are many.
 
     The file is an uncompressed TIFF, which libvips reads piece by piece, where it would map raw samples into memory. It
-    takes room in the folder where the picture will be written, has no name there, and is gone when the spool is closed
-    or the process ends, however it does.
+    takes room in the folder where the picture will be written, or above it where that is absent, has no name there, and
+    is gone when the spool is closed or the process ends, however it does.
     """
 
     def __init__(self, height: int, width: int, bands: int, dtype: Any, target: Path | None) -> None:
@@ -38,7 +39,7 @@ class Spool:
             self._rows = np.empty(self._shape, dtype)
         else:
             with _disk(target):
-                self._file = tempfile.TemporaryFile(dir=target.parent)  # noqa: SIM115 - closed by `close`
+                self._file = tempfile.TemporaryFile(dir=present_folder(target))  # noqa: SIM115 - closed by `close`
 
     def __enter__(self) -> Self:
         """Nothing but itself."""
