@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cnlrn.images.codec import PictureFile
-from cnlrn.images.codecs import jpeg_header
+from cnlrn.images.codecs import jpeg_damage, jpeg_header
 from cnlrn.images.picture import LazyPicture
+from cnlrn.images.vips import Damaged
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 GAIN_MAP = "its gain map for HDR screens is left out; the picture for usual screens is restored"
@@ -25,5 +26,7 @@ def open_file(file: PictureFile) -> LazyPicture:
     """The picture in a JPEG; only its header is read. CnlrnError as a `Codec`'s."""
     file = replace(file, content=jpeg_header.mended(file.content))
     image = file.load("jpegload")
+    if not file.keep and not jpeg_damage.is_sound(file.content):
+        raise Damaged.named(file.name)
     has_map = any(file.content.find(mark) >= 0 for mark in _MARKS)
     return file.picture(image, notes=(f"{file.name}: {GAIN_MAP}",) if has_map else ())
