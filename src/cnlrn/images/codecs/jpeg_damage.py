@@ -45,7 +45,8 @@ def is_sound(data: bytes | mmap.mmap) -> bool:
     if _decodes(data[:end] + _END, frame):
         return True
     without = data[:end].rstrip(b"\0")  # some programs fill up with zeros
-    return len(without) + 2 < end and _decodes(without + bytes(2) + _END, frame)  # two may be of the samples
+    some = range(min(4, end - len(without)))  # that may be of the samples
+    return any(_decodes(without + bytes(zeros) + _END, frame) for zeros in some)
 
 
 def with_tables(tables: bytes, stream: bytes) -> bytes:
