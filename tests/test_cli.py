@@ -584,6 +584,10 @@ def test_degrade_refuses_pictures_that_would_take_too_much_memory(cnlrn: Command
     images.write(Picture(np.zeros((5100, 5000, 1), np.uint8)), tmp_path / "large.png")
     assert cnlrn("degrade", tmp_path / "large.png", "-o", tmp_path / "new.png") == 2
     assert "5000x5100 pixels, more than the limit of 25000000" in cnlrn.err
+    assert cnlrn("degrade", photo, "-o", tmp_path / "new.png", "--max-pixels", 100) == 2
+    assert "16x12 pixels, more than the limit of 100" in cnlrn.err
+    assert "(--max-pixels)" in cnlrn.err
+    assert cnlrn("degrade", photo, "-o", tmp_path / "new.png", "--max-pixels", 192) == 0
 
 
 def test_more_on_stdin_than_a_picture_may_have_is_refused(

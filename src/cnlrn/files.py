@@ -98,18 +98,17 @@ _WRITTEN = (
 )
 
 
-def result_suffix(source: Path | bytes) -> str:
+def result_suffix(source: Path) -> str:
     """The extension, with its dot, of the file for a result whose format nobody has chosen.
 
     It is that of the source where its format is written, too: PNG, JPEG, WebP, TIFF or AVIF, by its content and spelled
     as in its name; and ".png" for all others.
 
-    Args:
-        source: the picture's file, or its bytes. A file that cannot be looked at is taken for what its name says.
+    A file that cannot be looked at is taken for what its name says.
     """
-    given = "" if isinstance(source, bytes) else source.suffix
+    given = source.suffix
     try:
-        head = source[:128] if isinstance(source, bytes) else _head(source)
+        head = _head(source)
     except OSError:
         return given if any(given.lower() in suffixes for _, suffixes in _WRITTEN) else ".png"
     for beginning, suffixes in _WRITTEN:
