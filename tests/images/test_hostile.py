@@ -377,3 +377,24 @@ def test_a_restorer_keeps_what_is_readable_and_warns_of_it(tmp_path: Path) -> No
         assert read(Restorer(model, damaged="keep").restore(path, 2)).pixels.shape == (400, 600, 3)
     with pytest.raises(CnlrnError, match="damaged must be 'refuse' or 'keep'"):
         Restorer(model, damaged="maybe")  # type: ignore[arg-type]
+
+
+# -- work
+
+
+def tiff_of_many(pages: int, entries: int) -> bytes:
+    """Directories one after the other, each of a small version of nothing, with entries that mean nothing."""
+    packed = struct.pack("<HHII", 254, 4, 1, 1)
+    packed += b"".join(struct.pack("<HHII", 40000 + number, 4, 1, 0) for number in range(entries))
+    size = 2 + len(packed) + 4
+    nexts = [8 + size * (page + 1) for page in range(pages - 1)]
+    return (
+        b"II*\0"
+        + struct.pack("<I", 8)
+        + b"".join(struct.pack("<H", entries + 1) + packed + struct.pack("<I", following) for following in [*nexts, 0])
+    )
+
+
+def test_the_entries_of_all_directories_of_a_tiff_are_limited() -> None:
+    assert "damaged or cut short (its directories have too many entries)" in error_of(tiff_of_many(300, 1000))
+    assert "raw file" in error_of(tiff_of_many(150, 1000))
