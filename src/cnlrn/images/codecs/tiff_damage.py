@@ -19,7 +19,7 @@ _TABLES = 347  # JPEGTables
 
 
 def check(page: Page) -> None:
-    """Find out what can be found out of the strips or tiles of a page; of LZW, PackBits and JPEG of 2,000, spread evenly.
+    """Find out what can be found out of the strips or tiles of a page; of LZW, PackBits and JPEG of 2,000 at most.
 
     Raises:
         Damaged: a sum of deflate is another, or what is coded by LZW, PackBits or JPEG does not end where it has to.

@@ -202,15 +202,15 @@ def pages(data: Data) -> Iterator[Page]:
         if start in seen or len(seen) >= _MOST_PAGES:
             raise Damaged("its directories go round in circles")
         seen.add(start)
-        page, start = _page(data, order, big, start)
-        entries += len(page.entries)
+        page, start, count = _page(data, order, big, start)
+        entries += count
         if entries > _MOST_ENTRIES:
             raise Damaged("its directories have too many entries")
         yield page
 
 
-def _page(data: Data, order: Literal["<", ">"], big: bool, start: int) -> tuple[Page, int]:
-    """The directory at a place, and the place of the next one."""
+def _page(data: Data, order: Literal["<", ">"], big: bool, start: int) -> tuple[Page, int, int]:
+    """The directory at a place, the place of the next one, and how many entries it has."""
     form, wide, size = ("Q", "Q", 20) if big else ("H", "I", 12)
     try:
         (count,) = struct.unpack_from(order + form, data, start)
@@ -230,7 +230,7 @@ def _page(data: Data, order: Literal["<", ">"], big: bool, start: int) -> tuple[
         following = struct.unpack(order + wide, tail)[0] if len(tail) == struct.calcsize("=" + wide) else 0
     except (struct.error, OverflowError) as error:
         raise Damaged("its directory lies beyond its end") from error
-    return Page(data, order, big, entries), following
+    return Page(data, order, big, entries), following, count
 
 
 def _size_of(kind: int) -> int:
