@@ -17,14 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnlrn import onnxfile
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, DamagedModel, OutOfMemory
 
 if TYPE_CHECKING:
     import onnxruntime
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_BYTES, _OWN_SIZE_BYTES, _LEVEL_BYTES = 1200, 400, 80
-"""For a pixel of the LR picture: of a network that enlarges, of one for a photo at its own size, and of its levels."""
+_BYTES, _OWN_SIZE_BYTES, _REDUCED_BYTES, _LEVEL_BYTES = 1350, 310, 60, 600
+"""For a pixel of the LR picture: of a network that enlarges, of one for a photo at its own size, and of what its levels
+reduce the photo to; and for a pixel of a level. Those of the picture itself are counted."""
+_SURVEYED = 2**20  # LR pixels that are surveyed at once, unless one part has more
 _QUIET = 4  # only what is fatal: every other error comes as an exception
 
 
@@ -42,7 +44,7 @@ class Engine(Protocol):
     context: int | None
     levels: tuple[onnxfile.Level, ...]
 
-    def pixels_within(self, memory: int, level: bool = False) -> int:
+    def pixels_within(self, memory: int, level: onnxfile.Level | None = None) -> int:
         """How many LR pixels can be computed at once in so many bytes, of the picture or of a level."""
         ...
 
@@ -94,19 +96,22 @@ class OnnxEngine:
         try:
             self._model = path.read_bytes()
         except OSError as error:
-            raise CnlrnError(f"the model {path} cannot be read ({error.strerror})") from error
+            raise DamagedModel(f"the model {path} cannot be read ({error.strerror})") from error
         if sha256 is not None and hashlib.sha256(self._model).hexdigest() != sha256:
-            raise CnlrnError(f"the model {path} is damaged (its checksum differs from its card's); install cnlrn again")
+            raise DamagedModel(
+                f"the model {path} is damaged (its checksum differs from its card's); install cnlrn again"
+            )
         try:
             metadata = onnxfile.check(self._model)
         except ValueError as error:
-            raise CnlrnError(f"{path} is damaged or not a model made by `cnlrn export`: {error}") from None
+            raise DamagedModel(f"{path} is damaged or not a model made by `cnlrn export`: {error}") from None
         self.name, self.scales = metadata.name, metadata.scales
         self.multiple, self.context, self._surveys = metadata.multiple, metadata.context, metadata.survey
         self.levels = metadata.levels
         self._path, self._device = path, device
         self._threads = threads and min(threads, os.cpu_count() or 1)  # more would only wait for each other
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self._used: set[str] = set()
         self._lock = threading.Lock()
         self._session(f"x{max(self.scales)}")
 
@@ -116,7 +121,12 @@ class OnnxEngine:
         Raises:
             CnlrnError: the engine failed, most often for want of memory.
         """
-        return self._compute("surveyed", lr).mean(0, keepdims=True) if self._surveys else None
+        if not self._surveys:
+            return None
+        at_once = max(1, _SURVEYED // (lr.shape[2] * lr.shape[3]))
+        surveyed = [self._compute("surveyed", lr[start : start + at_once]) for start in range(0, len(lr), at_once)]
+        mean: NDArray[np.float32] = np.concatenate(surveyed).mean(0, keepdims=True)
+        return mean
 
     def level(
         self, index: int, lr: NDArray[np.float32], survey: NDArray[np.float32], before: NDArray[np.float32] | None
@@ -157,24 +167,26 @@ class OnnxEngine:
         restored = self._compute(f"x{scale}", lr, **told)
         expected = (*lr.shape[:2], lr.shape[2] * scale, lr.shape[3] * scale)
         if restored.shape != expected:
-            raise CnlrnError(
+            raise DamagedModel(
                 f"the model {self.name} returned {restored.shape} where {expected} was due; export it again"
             )
         if not np.isfinite(restored).all():
-            raise CnlrnError(
+            raise DamagedModel(
                 f"the model {self.name} gave values that are no finite numbers; its weights are damaged or its "
                 "training failed, so choose another model"
             )
         return restored
 
-    def pixels_within(self, memory: int, level: bool = False) -> int:
+    def pixels_within(self, memory: int, level: onnxfile.Level | None = None) -> int:
         """How many LR pixels can be computed at once in so many bytes, by what the shipped models were seen to take.
 
         A network that looks at the whole picture compares every pixel with every other, 2.3 bytes a pair.
         """
         if self.context is None:
             return math.isqrt(int(memory / 2.5))
-        return memory // (_LEVEL_BYTES if level else _OWN_SIZE_BYTES if self.levels else _BYTES)
+        if level is not None:
+            return memory // (_REDUCED_BYTES + _LEVEL_BYTES // level.reduction**2)
+        return memory // (_OWN_SIZE_BYTES if self.levels else _BYTES)
 
     def release(self) -> None:
         """Give back the memory that past runs took: an ONNX Runtime session keeps it for as long as it lives.
@@ -182,21 +194,25 @@ class OnnxEngine:
         The next run makes its session again, which takes some tenths of a second; runs under way are not disturbed.
         """
         with self._lock:
-            self._sessions.clear()
+            for output in self._used:
+                self._sessions.pop(output, None)
+            self._used.clear()
 
     def _compute(self, output: str, lr: NDArray[np.float32], **told: NDArray[np.float32]) -> NDArray[np.float32]:
         """One output of the network; CnlrnError where it fails."""
         session = self._session(output)
+        with self._lock:
+            self._used.add(output)
         given = {"lr": lr, **told}
+        wanted = [one.name for one in session.get_inputs()]
         for index, level in enumerate(self.levels):  # of those that it does not compute with a graph may ask the shape
-            sides = (side // level.reduction for side in lr.shape[2:])
-            given.setdefault(f"level{index}", np.zeros((len(lr), level.channels, *sides), np.float32))
+            if (name := f"level{index}") in wanted and name not in given:
+                sides = (side // level.reduction for side in lr.shape[2:])
+                given[name] = np.zeros((len(lr), level.channels, *sides), np.float32)
         try:
-            result: NDArray[np.float32] = session.run(
-                None, {one.name: given[one.name] for one in session.get_inputs()}
-            )[0]
+            result: NDArray[np.float32] = session.run(None, {name: given[name] for name in wanted})[0]
         except Exception as error:  # ONNX Runtime's exceptions have no base class but this
-            raise CnlrnError(
+            raise OutOfMemory(
                 f"the model {self.name} failed on {lr.shape[3]}x{lr.shape[2]} pixels ({_first_line(error)}); "
                 "if memory is short, try a smaller tile"
             ) from error
@@ -210,7 +226,7 @@ class OnnxEngine:
                     graph = onnxfile.keep_output(self._model, output)
                     self._sessions[output] = open_session(graph, self._threads, self._device)
                 except Exception as error:  # ONNX Runtime's exceptions have no base class but this
-                    raise CnlrnError(f"the model {self._path} cannot be used ({_first_line(error)})") from error
+                    raise DamagedModel(f"the model {self._path} cannot be used ({_first_line(error)})") from error
             return self._sessions[output]
 
 
@@ -221,6 +237,7 @@ def open_session(graph: bytes, threads: int | None, device: str = "cpu") -> onnx
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = _QUIET
+    options.enable_mem_pattern = False  # its plan of a shape takes its room beside what is there already
     return onnxruntime.InferenceSession(graph, options, providers=[_PROVIDERS[device]])
 
 
