@@ -618,7 +618,7 @@ def test_inspect_tells_of_each_picture_and_of_what_cannot_be_read(photo: Path) -
     assert b"none.png does not exist" in done.stderr
     told = json.loads(run(["inspect", str(photo), "--json"]).stdout)
     blur = {"kind", "extent", "direction", "noise", "jpeg_quality", "certainty"}
-    plan = {"action", "model", "result_width", "result_height", "seconds", "memory"}
+    plan = {"action", "model", "result_width", "result_height", "working_scale", "seconds", "memory"}
     assert {"file", "width", "height"} | blur | plan == set(told)
 
 

@@ -102,6 +102,12 @@ class Computing:
             ):
                 spool.put(top, left, source.with_alpha(samples, top, left, scale))
 
+    def expected_memory(self, picture: LazyPicture) -> int:
+        """Bytes that computing a picture takes at the most."""
+        budget = tiles.memory_for_computing() if self.memory is None else self.memory
+        pixels = picture.width * picture.height
+        return min(budget, budget * pixels // max(1, self._area(budget)))
+
     def pace(self, scale: int) -> float:
         """Seconds that this machine takes for a pixel of a picture: the best of three tries."""
         side = _TRIAL * self._unit

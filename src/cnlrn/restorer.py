@@ -26,11 +26,12 @@ from cnlrn.errors import CnlrnError, OutputExists, TooLarge
 from cnlrn.given import Data, PillowImage
 from cnlrn.images import LazyPicture, Picture, Spool
 from cnlrn.models import DEFAULT, OWN_SIZE, find
-from cnlrn.plan import Plan
+from cnlrn.plan import Action, Plan, working_scale_for
 from cnlrn.plan import action as planned
 from cnlrn.size import AUTOMATIC, shown, whole
 from cnlrn.size import Size as Size
 
+_WAITING = 100_000_000  # bytes of a picture or result that wait in memory; of a larger one they wait on disk
 _LARGEST_RESIZED = 10_000_000  # width or height that libvips resizes to, at least
 _ENLARGEMENT = 16  # output pixels for each of the most input pixels that are let in
 
@@ -224,7 +225,8 @@ class Restorer:
     ) -> Plan:
         """Tell how a picture is blurred, what `restore` with the same arguments does with it, and what that takes.
 
-        `seconds` in what is returned come from a short trial on this machine, and leave out reading and writing.
+        `seconds` in what is returned come from a short trial on this machine, and leave out reading and writing;
+        `memory` is that of the whole process.
 
         Raises:
             CnlrnError: as `restore` does for the picture and its size.
@@ -234,15 +236,28 @@ class Restorer:
         else:
             opened = given.open_given(picture, self.max_pixels, self.damaged)
         plan = self.plan(opened, Size(scale, width, height), force=force)
-        return replace(plan, seconds=self._expected_seconds(plan))
+        seconds = self._expected_seconds(plan)
+        return replace(plan, seconds=seconds, memory=self._expected_memory(plan, opened))
 
     def _expected_seconds(self, plan: Plan) -> float:
         if plan.action == "leave":
             return 0.0
-        if self._own_size is not None and plan.action == "deblur":
-            return self._own_size()._expected_seconds(plan)
-        exit_ = self._exit(max(plan.result_width / plan.width, plan.result_height / plan.height))
-        return plan.width * plan.height * self._pace(exit_)
+        model = self._model_for(plan.action)
+        pace = model._pace(model._exit(max(plan.result_width / plan.width, plan.result_height / plan.height)))
+        if plan.action == "enlarge" and plan.working_scale is not None:
+            pace += self._model_for("deblur")._pace(1) / plan.working_scale**2
+        return plan.width * plan.height * pace
+
+    def _expected_memory(self, plan: Plan, picture: LazyPicture) -> int:
+        """Bytes that this process takes with its model loaded, the picture decoded, and what computing takes."""
+        import psutil
+
+        computing = 0 if plan.action == "leave" else self._model_for(plan.action)._computing.expected_memory(picture)
+        pixel = picture.image.bands * picture.dtype.itemsize
+        sides = (picture.width, picture.height), (plan.result_width, plan.result_height)
+        waiting: int = sum(min(width * height * pixel, _WAITING) for width, height in sides)
+        taken: int = psutil.Process().memory_info().rss
+        return taken + waiting + computing
 
     @cache  # noqa: B019 - as many values as the network has exits, for as long as the restorer lives
     def _pace(self, exit_: int) -> float:
@@ -275,9 +290,9 @@ class Restorer:
             )
         told = None if self._estimator is None else blur.of_picture(self._estimator(), picture)
         action = planned(told, grows=size.enlarges(picture.width, picture.height), force=force)
-        model = self.engine.name if self._own_size is None or action == "enlarge" else OWN_SIZE
-        model_used = None if action == "leave" else model
-        return Plan(picture.width, picture.height, told, action, model_used, asked, width, height)
+        model = None if action == "leave" else self._model_for(action).engine.name
+        working_scale = None if told is None or action == "leave" else working_scale_for(told, action)
+        return Plan(picture.width, picture.height, told, action, model, asked, width, height, working_scale)
 
     @contextmanager
     def compute(
@@ -300,12 +315,8 @@ class Restorer:
         forks.check()
         width, height = plan.result_width, plan.result_height
         images.format_of(target.suffix if target else suffix).check_size(width, height)
-        if self._own_size is not None and plan.action == "deblur":
-            options: dict[str, Any] = {"target": target, "suffix": suffix, "strip": strip, "strength": strength}
-            with self._own_size().compute(picture, plan, **options, progress=progress) as restored:
-                yield restored
-            return
-        exit_ = 1 if plan.action == "leave" else self._exit(max(width / picture.width, height / picture.height))
+        model = self._model_for(plan.action)
+        exit_ = 1 if plan.action == "leave" else model._exit(max(width / picture.width, height / picture.height))
         exit_height, exit_width = picture.height * exit_, picture.width * exit_
         if max(width, height) > _LARGEST_RESIZED and (width, height) != (exit_width, exit_height):
             raise TooLarge(
@@ -314,8 +325,12 @@ class Restorer:
             )
         with ExitStack() as held:
             image = picture.image
-            if plan.action != "leave":
-                image = held.enter_context(self._network_result(picture, exit_, target, progress))
+            if plan.working_scale is not None:
+                told = progress if plan.action == "deblur" else None
+                image = held.enter_context(self._deblurred(picture, plan.working_scale, target, told))
+            if plan.action == "enlarge" or (plan.action == "deblur" and plan.working_scale is None):
+                source = replace(picture, image=image)
+                image = held.enter_context(model._network_result(source, exit_, target, progress))
             if (width, height) != (exit_width, exit_height):
                 image = _resized(image, width, height)
             if strength < 1 and image is not picture.image:
@@ -324,6 +339,31 @@ class Restorer:
             untouched = image is picture.image and not strip and picture.damage is None
             result = replace(picture, image=image, damage=None, is_untouched=untouched, **extras)
             yield replace(result, notes=images.left_out(result, target.suffix if target else suffix))
+
+    def _model_for(self, action: Action) -> Restorer:
+        """The restorer whose model does this."""
+        return self if self._own_size is None or action == "enlarge" else self._own_size()
+
+    @contextmanager
+    def _deblurred(
+        self, picture: LazyPicture, working_scale: int, target: Path | None, progress: Progress | None
+    ) -> Iterator[Any]:
+        """The picture deblurred at its own size: a libvips image.
+
+        With a `working_scale` of more than 1 it is reduced by that, and what the model changes in it is enlarged and
+        added to the picture.
+        """
+        small = picture
+        if working_scale > 1:
+            sides = (max(1, round(side / working_scale)) for side in (picture.width, picture.height))
+            small = replace(picture, image=_resized(picture.image, *sides))
+        with self._model_for("deblur")._network_result(small, 1, target, progress) as image:
+            if working_scale > 1:
+                change = image.cast("float") - small.image.cast("float")
+                across, down = picture.width / small.width, picture.height / small.height
+                changed = picture.image.cast("float") + change.resize(across, vscale=down)
+                image = _rounded(changed, picture.image.format)
+            yield image
 
     @contextmanager
     def _network_result(
@@ -433,8 +473,12 @@ def _count(option: str, value: object) -> Any:
 
 def _mixed(restored: Any, before: Any, strength: float) -> Any:
     """Two libvips images of one size and format, the second with a weight of 1 - `strength`."""
-    mixed = restored.cast("float") * strength + before.cast("float") * (1 - strength)
-    return mixed if restored.format == "float" else mixed.rint().cast(restored.format)
+    return _rounded(restored.cast("float") * strength + before.cast("float") * (1 - strength), restored.format)
+
+
+def _rounded(image: Any, samples: str) -> Any:
+    """A libvips image of floating point, in the format `samples`."""
+    return image.clamp() if samples == "float" else image.rint().cast(samples)
 
 
 def _resized(image: Any, width: int, height: int) -> Any:
@@ -443,4 +487,4 @@ def _resized(image: Any, width: int, height: int) -> Any:
     In floating point, because libvips' integer kernels sum to a little less than one.
     """
     resized = image.cast("float").resize(width / image.width, vscale=height / image.height, kernel="lanczos3")
-    return resized.clamp() if image.format == "float" else resized.rint().cast(image.format)
+    return _rounded(resized, image.format)
