@@ -21,7 +21,7 @@ from typer.exceptions import TyperException
 
 from cnlrn import interruption
 from cnlrn.errors import CnlrnError, OutputExists
-from cnlrn.files import check_place, is_folder, is_there, make_folder
+from cnlrn.files import check_place, is_folder, is_there
 from cnlrn.models import DEFAULT, OWN_SIZE
 from cnlrn.terminal import complain, log_to_stderr, printable, say, told_of_stdout
 
@@ -324,7 +324,7 @@ def sheet(
 
 @app.command()
 def degrade(
-    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="A sharp picture, of at most 25 million pixels.")],
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="A sharp picture.")],
     output: Annotated[
         str,
         typer.Option(
@@ -350,6 +350,9 @@ def degrade(
             "recipe own): a file or a folder."
         ),
     ] = None,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Refuse larger pictures, since all of one is in memory.")
+    ] = 25_000_000,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a sharp picture blurry and small, as a shaken camera would: for tests and training pairs."""
@@ -362,9 +365,8 @@ def degrade(
     source = one_file(picture, "give one picture")
     chosen = degradation.recipe(recipe)
     targets = [_in_folder(Path(source), given) for given in (output, sharp) if given is not None]
-    pixels = as_array(flat(source, 25_000_000))
+    pixels = as_array(flat(source, max_pixels))
     for target in targets:
-        make_folder(target.parent)
         _check_output(target, overwrite)
     pair = degradation.degrade(pixels.astype("uint8", copy=False), chosen, seed)
     for target, result in zip(targets, (pair.lr, pair.sharp), strict=False):

@@ -170,7 +170,7 @@ class Restorer:
                 resized (Lanczos) from the next larger exit, or from the largest (bicubic).
             width, height: size of the result in pixels instead of a scale; one is enough, the other follows.
             output: of a path, the file to write, in the format of its extension; when None NAME_x4 (after its scale)
-                beside the picture.
+                beside the picture. Folders that are absent are made when the result is written.
             overwrite: replace the file if it exists.
             format: of the result of bytes, or of a path without `output`: "png", "jpg", "webp", "tif" or "avif". When
                 None that of the picture where it is one of these, PNG otherwise.
