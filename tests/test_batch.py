@@ -39,7 +39,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_a_folder_is_mirrored_beside_itself(folder: Path) -> None:
-    there = folder.with_name("photos_x4")
+    there = folder.with_name("photos_restored")
     assert pairs(search := Search(["photos"])) == [
         ("photos/a.png", f"{there}/a_x4.png"),
         ("photos/b.jpg", f"{there}/b_x4.jpg"),

@@ -14,6 +14,7 @@ import pytest
 from tiny_model import write_tiny_model
 
 from cnlrn import cli, images
+from cnlrn.blur import Blur, BlurEstimator
 from cnlrn.images import Picture, read
 
 
@@ -598,4 +599,22 @@ def test_inspect_tells_of_each_picture_and_of_what_cannot_be_read(photo: Path) -
     assert done.stdout.decode().startswith(f"{photo}: ")
     assert b"none.png does not exist" in done.stderr
     told = json.loads(run(["inspect", str(photo), "--json"]).stdout)
-    assert {"file", "width", "height", "kind", "extent", "direction", "noise", "jpeg_quality", "certainty"} == set(told)
+    blur = {"kind", "extent", "direction", "noise", "jpeg_quality", "certainty"}
+    plan = {"action", "model", "result_width", "result_height", "seconds", "memory"}
+    assert {"file", "width", "height"} | blur | plan == set(told)
+
+
+def test_restore_says_what_was_done_at_the_picture_s_own_size(
+    cnlrn: Command, photo: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharp, shaken = Blur("sharp", 0, None, 0, None, 0.99), Blur("shake", 20.3, None, 0, None, 0.99)
+    for blur, words in (
+        (sharp, "sharp already and left as it is (--force deblurs it)"),
+        (shaken, "deblurred at its size (shake of about 20 pixels)"),
+    ):
+        monkeypatch.setattr(BlurEstimator, "estimate_picture", lambda *_, blur=blur: blur)
+        assert cnlrn("restore", photo, "--scale", "1", "--overwrite") == 0
+        assert re.fullmatch(rf".*photo_x1\.png: 16x12, {re.escape(words)} in [\d.]+ s\n", cnlrn.out)
+    images.write(Picture(np.zeros((3000, 3001, 1), np.uint8)), photo)
+    assert cnlrn("restore", photo, "--overwrite", "--model", model) == 0
+    assert re.search(r"photo_x1\.png: 3001x3000, deblurred at its size in [\d.]+ s; --scale 4 enlarges\n", cnlrn.out)

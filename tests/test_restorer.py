@@ -409,7 +409,7 @@ def test_the_size_is_what_was_asked_for(restorer: Restorer, size: Size, expected
 
 def test_a_size_is_named_for_files() -> None:
     sizes = (Size(), Size(2.5), Size(width=100), Size(height=7), Size(width=100, height=7))
-    assert [size.tag for size in sizes] == ["x4", "x2.5", "w100", "h7", "100x7"]
+    assert [size.tag for size in sizes] == ["restored", "x2.5", "w100", "h7", "100x7"]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_result_beside_its_source_is_not_restored_with_the_folder(here: Path, 
     }
     reason = "fam/a_x4.jpg is left out, by its name it is a result made from fam/a.jpg; give it alone to restore it"
     assert outcomes["fam/a_x4.jpg"].reason == reason
-    assert files() - before == {"fam_x4/a_x4.jpg", "fam_x4/deep/b_x4.png"}
+    assert files() - before == {"fam_restored/a_x4.jpg", "fam_restored/deep/b_x4.png"}
 
 
 def test_a_result_that_is_named_is_restored(here: Path, restorer: Restorer) -> None:
@@ -60,11 +60,11 @@ def test_a_result_that_is_named_is_restored(here: Path, restorer: Restorer) -> N
 
 
 def test_a_result_beside_its_source_is_left_out_where_a_shell_names_both(here: Path, restorer: Restorer) -> None:
-    restored(restorer, "fam/a.jpg", size=Size(2))
-    outcomes = restored(restorer, "fam/a.jpg", "fam/a_x2.jpg")
+    restored(restorer, "fam/a.jpg", size=Size(3))
+    outcomes = restored(restorer, "fam/a.jpg", "fam/a_x3.jpg")
     assert [(str(outcome.source), outcome.status) for outcome in outcomes] == [
         ("fam/a.jpg", "done"),
-        ("fam/a_x2.jpg", "skipped"),
+        ("fam/a_x3.jpg", "skipped"),
     ]
 
 
@@ -116,7 +116,7 @@ def test_sheets_are_written_beside_results_and_are_no_sources(here: Path, restor
 
 def test_a_sheet_that_is_missing_is_made_and_one_that_exists_is_kept(here: Path, restorer: Restorer) -> None:
     restored(restorer, "fam")
-    sheets = [Path("fam_x4/a_x4_compare.png"), Path("fam_x4/deep/b_x4_compare.png")]
+    sheets = [Path("fam_restored/a_x4_compare.png"), Path("fam_restored/deep/b_x4_compare.png")]
     sheets[0].write_bytes(b"kept")
     outcomes = list(restore_all(restorer, Search(["fam"]), compare=True))
     assert [(outcome.status, outcome.sheet) for outcome in outcomes] == [

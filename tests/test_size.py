@@ -15,6 +15,20 @@ def test_any_real_number_is_a_scale(scale: Any) -> None:
     assert (size.tag, size.of(300, 200)) == ("x2", (600, 400))
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "scale"), [(1500, 1500, 4), (1501, 1500, 2), (3000, 3000, 2), (3001, 3000, 1), (1, 10**8, 1)]
+)
+def test_an_automatic_size_keeps_results_small(width: int, height: int, scale: int) -> None:
+    assert Size().settled(width, height) == Size(scale)
+    assert Size().of(width, height) == (scale * width, scale * height)
+    assert Size(3).settled(width, height) == Size(3)
+
+
+def test_an_automatic_size_is_one_that_the_model_gives() -> None:
+    assert Size().settled(100, 100, (1,)) == Size(1)
+    assert Size().settled(10_000, 10_000, (2, 3)) == Size(2)
+
+
 @pytest.mark.parametrize("width", [70, np.int8(70), np.uint16(70), np.int64(70)])
 def test_any_whole_number_is_a_width_or_height(width: Any) -> None:
     assert Size(width=width).of(300, 200) == (70, 47)

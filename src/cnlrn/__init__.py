@@ -3,7 +3,8 @@
     import cnlrn
     sharp = cnlrn.restore("photo.jpg", output="sharp.png")
 
-`restore` restores one picture; a `Restorer` keeps its model loaded for many; `models()` lists the models.
+`restore` restores one picture, `inspect` tells how it is blurred and what would be done; a `Restorer` keeps its model
+loaded for many; `models()` lists the models.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from cnlrn.errors import CnlrnError
 from cnlrn.models import Card, models
 
 if TYPE_CHECKING:
-    from cnlrn.restorer import Restorer, restore
+    from cnlrn.restorer import Restorer, inspect, restore
 
     __version__: str
 
-__all__ = ["Card", "CnlrnError", "Restorer", "__version__", "models", "restore"]
+__all__ = ["Card", "CnlrnError", "Restorer", "__version__", "inspect", "models", "restore"]
 
 
 def __getattr__(name: str) -> Any:
     """Import what is slow to import only when it is used."""
-    if name in ("Restorer", "restore"):
+    if name in ("Restorer", "inspect", "restore"):
         from cnlrn import restorer
 
         return getattr(restorer, name)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnlrn import images, onnxfile
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import DamagedModel
 from cnlrn.images import LazyPicture
 
 FOLDER = Path(__file__).parent / "models" / "estimators"
@@ -88,11 +88,11 @@ class BlurEstimator:
             model = (folder / "blur.onnx").read_bytes()
             expected = json.loads((folder / "blur.json").read_bytes())["sha256"]
         except OSError as error:
-            raise CnlrnError(f"the estimator in {folder} cannot be read ({error.strerror})") from error
+            raise DamagedModel(f"the estimator in {folder} cannot be read ({error.strerror})") from error
         except (ValueError, KeyError) as error:
-            raise CnlrnError(f"{folder / 'blur.json'} is damaged; install cnlrn again") from error
+            raise DamagedModel(f"{folder / 'blur.json'} is damaged; install cnlrn again") from error
         if hashlib.sha256(model).hexdigest() != expected:
-            raise CnlrnError(f"{folder / 'blur.onnx'} is damaged (its checksum differs); install cnlrn again")
+            raise DamagedModel(f"{folder / 'blur.onnx'} is damaged (its checksum differs); install cnlrn again")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = _QUIET

@@ -13,14 +13,14 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from cnlrn import interruption
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, OutputExists
 from cnlrn.files import check_place, is_folder, is_there, make_folder
 from cnlrn.models import DEFAULT
 from cnlrn.terminal import complain, log_to_stderr, printable, say, told_of_stdout
@@ -140,21 +140,32 @@ def restore(
             "--output",
             "-o",
             help="A file, or a folder for many, or - for stdout. If not given: files beside their source, the folder "
-            "FOLDER in FOLDER_x4.",
+            "FOLDER in FOLDER_restored.",
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             help="A model that `cnlrn models` lists, or an .onnx file. If not given: cnlrn-s for results larger than "
-            "their picture, cnlrn-own for others."
+            "their picture, cnlrn-own for others, of which sharp ones are left as they are."
         ),
     ] = None,
     scale: Annotated[
-        float | None, typer.Option(help="Times as wide and high, 4 if not given; 1 only makes sharper.")
+        float | None,
+        typer.Option(
+            help="Times as wide and high; 1 only makes sharper. If not given: 4, or 2 or 1 where the result would have "
+            "more than 36 megapixels."
+        ),
     ] = None,
     width: Annotated[int | None, typer.Option(help="Width of the result in pixels, instead of a scale.")] = None,
     height: Annotated[int | None, typer.Option(help="Height of the result in pixels, instead of a scale.")] = None,
+    strength: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="How much of the restored picture there is in the result, from 0 to 1."),
+    ] = 1.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Deblur sharp pictures, too, instead of leaving them as they are.")
+    ] = False,
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Mean over 8 flips and rotations: a little better, 8 times slower.")
     ] = False,
@@ -210,6 +221,7 @@ def restore(
     make = partial(
         Restorer, model, device=device, threads=threads, tile=tile, ensemble=ensemble, max_pixels=limit, damaged=damaged
     )
+    options: dict[str, Any] = {"overwrite": overwrite, "strip": strip, "strength": strength, "force": force}
     if json and sys.stdout is None:
         raise CnlrnError("--json prints to stdout, which is closed")
     if "-" in (*inputs, output):
@@ -219,44 +231,40 @@ def restore(
         target = None if output in ("-", None) else Path(output)
         if target is not None:
             _check_output(target, overwrite)
-        sys.exit(restore_stream(make, source, target, size, suffix, overwrite=overwrite, strip=strip))
-    search = Search(inputs, output, size, name, suffix, model or DEFAULT)
+        sys.exit(restore_stream(make, source, target, size, suffix, **options))
+    search = Search(inputs, output, size, name, suffix, model or "")
     if search.file is not None:
         if format_ and images.format_of(str(suffix)) is not images.format_of(search.file.suffix, f"{search.file}: "):
             raise CnlrnError(f"--format {format_} is not what the name {search.file} says; leave out one of them")
         _check_output(search.file, overwrite)
-    run = partial(restore_all, make(), search, overwrite=overwrite, strip=strip, compare=compare)
+    run = partial(restore_all, make(), search, compare=compare, **options)
     sys.exit(restore_files(run, search, json))
 
 
 @app.command()
 def inspect(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURES...", help="Files, or patterns of files.")],
+    scale: Annotated[float | None, typer.Option(help="That `restore` would be given.")] = None,
+    width: Annotated[int | None, typer.Option(help="That `restore` would be given.")] = None,
+    height: Annotated[int | None, typer.Option(help="That `restore` would be given.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object a picture.")] = False,
 ) -> None:
-    """Tell how pictures are blurred: sharp, shaken or out of focus, by how many pixels, and how noisy."""
-    from dataclasses import asdict
+    """Tell how pictures are blurred, what `restore` would do with them, and how long that takes."""
     from json import dumps
 
-    from cnlrn import blur
-    from cnlrn.images import open_picture
+    from cnlrn.restorer import Restorer
     from cnlrn.search import expanded
 
-    estimator = blur.BlurEstimator()
+    restorer = Restorer()
     failed = False
     for file in (path for given in pictures for path in expanded(given)):
         try:
-            opened = open_picture(file)
-            told = blur.of_picture(estimator, opened)
+            plan = restorer.inspect(file, scale, width=width, height=height)
         except CnlrnError as error:
             complain(str(error))
             failed = True
             continue
-        if json:
-            facts = {"file": str(file), "width": opened.width, "height": opened.height, **asdict(told)}
-            say(dumps(facts))
-        else:
-            say(f"{file}: {opened.width}x{opened.height}, {told.words()}")
+        say(dumps({"file": str(file)} | plan.facts()) if json else f"{file}: {plan.expectation()}")
     sys.exit(2 if failed else 0)
 
 
@@ -556,4 +564,4 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 def _refuse_existing(output: Path, overwrite: bool) -> None:
     if is_there(output) and not overwrite:
-        raise CnlrnError(f"{output} exists; give --overwrite to replace it, or another name with -o")
+        raise OutputExists(f"{output} exists; give --overwrite to replace it, or another name with -o")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnlrn import onnxfile
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, DamagedModel, OutOfMemory
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -94,13 +94,15 @@ class OnnxEngine:
         try:
             self._model = path.read_bytes()
         except OSError as error:
-            raise CnlrnError(f"the model {path} cannot be read ({error.strerror})") from error
+            raise DamagedModel(f"the model {path} cannot be read ({error.strerror})") from error
         if sha256 is not None and hashlib.sha256(self._model).hexdigest() != sha256:
-            raise CnlrnError(f"the model {path} is damaged (its checksum differs from its card's); install cnlrn again")
+            raise DamagedModel(
+                f"the model {path} is damaged (its checksum differs from its card's); install cnlrn again"
+            )
         try:
             metadata = onnxfile.check(self._model)
         except ValueError as error:
-            raise CnlrnError(f"{path} is damaged or not a model made by `cnlrn export`: {error}") from None
+            raise DamagedModel(f"{path} is damaged or not a model made by `cnlrn export`: {error}") from None
         self.name, self.scales = metadata.name, metadata.scales
         self.multiple, self.context, self._surveys = metadata.multiple, metadata.context, metadata.survey
         self.levels = metadata.levels
@@ -157,11 +159,11 @@ class OnnxEngine:
         restored = self._compute(f"x{scale}", lr, **told)
         expected = (*lr.shape[:2], lr.shape[2] * scale, lr.shape[3] * scale)
         if restored.shape != expected:
-            raise CnlrnError(
+            raise DamagedModel(
                 f"the model {self.name} returned {restored.shape} where {expected} was due; export it again"
             )
         if not np.isfinite(restored).all():
-            raise CnlrnError(
+            raise DamagedModel(
                 f"the model {self.name} gave values that are no finite numbers; its weights are damaged or its "
                 "training failed, so choose another model"
             )
@@ -196,7 +198,7 @@ class OnnxEngine:
                 None, {one.name: given[one.name] for one in session.get_inputs()}
             )[0]
         except Exception as error:  # ONNX Runtime's exceptions have no base class but this
-            raise CnlrnError(
+            raise OutOfMemory(
                 f"the model {self.name} failed on {lr.shape[3]}x{lr.shape[2]} pixels ({_first_line(error)}); "
                 "if memory is short, try a smaller tile"
             ) from error
@@ -216,7 +218,7 @@ class OnnxEngine:
                     providers = [_PROVIDERS[self._device]]
                     self._sessions[output] = onnxruntime.InferenceSession(graph, options, providers=providers)
                 except Exception as error:  # ONNX Runtime's exceptions have no base class but this
-                    raise CnlrnError(f"the model {self._path} cannot be used ({_first_line(error)})") from error
+                    raise DamagedModel(f"the model {self._path} cannot be used ({_first_line(error)})") from error
             return self._sessions[output]
 
 

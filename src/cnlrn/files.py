@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from cnlrn.errors import CnlrnError, shown
+from cnlrn.errors import CannotWrite, CnlrnError, OutputExists, shown
 
 _TEMPORARY = re.compile(r"\.cnlrn-(?P<pid>\d+)-(?P<start>\d+)-(?P<place>[0-9a-f]{8})-[0-9a-f]{12}(\..*)?")
 _DAY = 24 * 3600  # seconds after which the temporary of a machine that is not this one is abandoned
@@ -54,7 +54,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CnlrnError(f"the folder {folder} cannot be made ({error.strerror})") from error
+        raise CannotWrite(f"the folder {folder} cannot be made ({error.strerror})") from error
 
 
 def check_place(path: Path) -> None:
@@ -72,12 +72,12 @@ def check_place(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        raise CnlrnError(f"cannot write {path} ({error.strerror})") from error
+        raise CannotWrite(f"cannot write {path} ({error.strerror})") from error
     folder = _written_through(path).parent
     if not is_folder(folder):
         raise CnlrnError(f"{path}: the folder {folder} does not exist")
     if not os.access(folder, os.W_OK):
-        raise CnlrnError(f"{path}: no permission to write in the folder {folder}")
+        raise CannotWrite(f"{path}: no permission to write in the folder {folder}")
 
 
 # What each format's files begin with (of AVIF: hold near their beginning), and how their names end.
@@ -201,7 +201,7 @@ def _move(temporary: Path, path: Path) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
             temporary.replace(path)
     except FileExistsError:
-        raise CnlrnError(
+        raise OutputExists(
             f"{path} appeared while its picture was computed and is kept; --overwrite replaces it"
         ) from None
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnlrn import images
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, UnreadablePicture
 from cnlrn.files import result_suffix
 from cnlrn.images import LazyPicture, Picture
 from cnlrn.images.limits import check_bytes
@@ -108,7 +108,7 @@ def _bytes_of(data: Any, max_pixels: int) -> bytes:
         try:
             content = bytes(data)
         except (ValueError, BufferError) as error:
-            raise CnlrnError(f"the bytes of the picture cannot be read ({error})") from error
+            raise UnreadablePicture(f"the bytes of the picture cannot be read ({error})") from error
         if 0 < len(content) <= _LONGEST_NAME and os.path.exists(content):  # noqa: PTH110 - pathlib takes no bytes
             raise CnlrnError(f"{shown(content)} is the name of a file, as bytes; give names as str")
         return content
@@ -117,9 +117,11 @@ def _bytes_of(data: Any, max_pixels: int) -> bytes:
         try:
             piece = data.read(_PIECE)
         except (OSError, ValueError, TypeError) as error:
-            raise CnlrnError(f"the open file cannot be read ({getattr(error, 'strerror', None) or error})") from error
+            raise UnreadablePicture(
+                f"the open file cannot be read ({getattr(error, 'strerror', None) or error})"
+            ) from error
         if not isinstance(piece, FileBytes):
-            raise CnlrnError('the open file gives no bytes; open it for reading bytes, open(name, "rb")')
+            raise UnreadablePicture('the open file gives no bytes; open it for reading bytes, open(name, "rb")')
         if not piece:
             return b"".join(pieces)
         pieces.append(bytes(piece))
@@ -176,7 +178,7 @@ def _from_pillow(image: PillowImage) -> Picture:
             image = image.convert(("LA" if gray else "RGBA") if alpha else ("L" if gray else "RGB"))
         samples = np.asarray(image)
     except (OSError, ValueError, SyntaxError) as error:
-        raise CnlrnError(f"the Pillow image cannot be read ({error})") from error
+        raise UnreadablePicture(f"the Pillow image cannot be read ({error})") from error
     if mode == "CMYK" and samples.size:
         return images.from_cmyk(samples, image.info.get("icc_profile"))
     return _from_array(samples)

@@ -7,10 +7,12 @@ that no exit of the network gives is resized from one that does. Files, tiles an
 
 from __future__ import annotations
 
+import numbers
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -19,20 +21,23 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn import forks, given, images, tiles
+from cnlrn import blur, forks, given, images, tiles
 from cnlrn.engines import Engine, OnnxEngine
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, OutputExists, TooLarge
 from cnlrn.given import Data, PillowImage
 from cnlrn.images import LazyPicture, Picture, Pixels, Spool
 from cnlrn.models import DEFAULT, OWN_SIZE, find
+from cnlrn.plan import Plan
+from cnlrn.plan import action as planned
+from cnlrn.size import AUTOMATIC, shown, whole
 from cnlrn.size import Size as Size
-from cnlrn.size import shown, whole
 
 _LARGEST_RESIZED = 10_000_000  # width or height that libvips resizes to, at least
 _ENLARGEMENT = 16  # output pixels for each of the most input pixels that are let in
 _STRIP = 64 * 2**20  # bytes of one strip of the result, alpha counted twice: it is joined to a copy
 _SURVEYED = 512**2  # LR pixels that a survey looks at: larger pictures are surveyed by windows of _WINDOW a side
 _WINDOW = 64
+_TRIAL = 96  # LR pixels a side that are restored to see how fast the machine is
 _BLEED = 6.0  # LR pixels, sigma: how far visible colours spread under what alpha hides
 
 
@@ -59,7 +64,8 @@ class Restorer:
 
         Args:
             model: a name that `cnlrn.models()` lists, or the path of an ONNX file made by `cnlrn export`. None is
-                cnlrn-s for results that are larger than their picture, and cnlrn-own for others.
+                cnlrn-s for results that are larger than their picture, and cnlrn-own for others, of which sharp
+                pictures are left as they are.
             device: "cpu" or "cuda".
             threads: CPU threads that compute; all cores when None.
             tile: side of what is computed at once, in LR pixels, the context around it not counted; chosen from the
@@ -87,9 +93,11 @@ class Restorer:
         self.tile, self.ensemble, self.max_pixels = tile, ensemble, max_pixels
         self.damaged: Literal["refuse", "keep"] = damaged
         self._own_size: Callable[[], Restorer] | None = None
+        self._estimator: Callable[[], blur.BlurEstimator] | None = None
         if model is None:
             options: dict[str, Any] = {"device": device, "threads": threads, "tile": tile, "ensemble": ensemble}
             self._own_size = cache(partial(Restorer, OWN_SIZE, **options, max_pixels=max_pixels))
+            self._estimator = cache(partial(blur.BlurEstimator, threads=threads))
 
     @overload
     def restore(
@@ -103,6 +111,8 @@ class Restorer:
         overwrite: bool = ...,
         format: str | None = ...,
         strip: bool = ...,
+        strength: float = ...,
+        force: bool = ...,
         progress: Progress | None = ...,
     ) -> Path: ...
     @overload
@@ -115,6 +125,8 @@ class Restorer:
         height: int | None = ...,
         format: str | None = ...,
         strip: bool = ...,
+        strength: float = ...,
+        force: bool = ...,
         progress: Progress | None = ...,
     ) -> bytes: ...
     @overload
@@ -126,6 +138,8 @@ class Restorer:
         width: int | None = ...,
         height: int | None = ...,
         strip: bool = ...,
+        strength: float = ...,
+        force: bool = ...,
         progress: Progress | None = ...,
     ) -> _Same: ...
 
@@ -140,6 +154,8 @@ class Restorer:
         overwrite: bool = False,
         format: str | None = None,
         strip: bool = False,
+        strength: float = 1.0,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> Any:
         """Restore a picture: sharper, and `scale` times as wide and high.
@@ -153,8 +169,9 @@ class Restorer:
                 an array, height x width or height x width x channels (1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), uint8,
                 uint16 or float32 in [0, 1]: the result is one of the same kind;
                 a `cnlrn.images.Picture`: the result is one.
-            scale: 4 when neither scale nor width nor height is given. The exits of the network give 1 (sharper only), 2
-                and 4; anything else is resized (Lanczos) from the next larger exit, or from the largest (bicubic).
+            scale: when neither scale nor width nor height is given, 4 if the result has at most 36 megapixels then,
+                else 2 if it has, else 1. The exits of the network give 1 (sharper only), 2 and 4; anything else is
+                resized (Lanczos) from the next larger exit, or from the largest (bicubic).
             width, height: size of the result in pixels instead of a scale; one is enough, the other follows.
             output: of a path, the file to write, in the format of its extension; when None NAME_x4 (after its scale)
                 beside the picture.
@@ -162,6 +179,9 @@ class Restorer:
             format: of the result of bytes, or of a path without `output`: "png", "jpg", "webp", "tif" or "avif". When
                 None that of the picture where it is one of these, PNG otherwise.
             strip: leave out EXIF, XMP and IPTC metadata; the colour profile and the resolution stay.
+            strength: 0 to 1: how much of the restored picture there is in the result; the rest is the picture as it
+                was, enlarged.
+            force: restore pictures that are sharp, too, where the restorer chooses the model.
             progress: called with the part that is computed, from 0 to 1, a few times.
 
         Raises:
@@ -173,19 +193,20 @@ class Restorer:
         if progress is not None and not callable(progress):
             raise CnlrnError(f"progress is a function that is called with a number, not {shown(progress)}")
         suffix = None if format is None else given.format_suffix(format)
+        if isinstance(strength, bool) or not isinstance(strength, numbers.Real) or not 0 <= strength <= 1:
+            raise CnlrnError(f"strength must be a number from 0 to 1, not {shown(strength)}")
+        options: dict[str, Any] = {"strip": strip, "strength": float(strength), "progress": progress}
         if isinstance(picture, str | os.PathLike):
             source = _path(picture, "a picture")
-            if output is None:
-                target = source.with_name(f"{source.stem}_{size.tag}{suffix or given.kept_suffix(source)}")
-            elif suffix is None:
-                target = _path(output, "an output")
-            else:
+            if output is not None and suffix is not None:
                 raise CnlrnError("the extension of the output names the format; leave out one of them")
-            images.check_target(target)
-            if target.exists() and not overwrite:
-                raise CnlrnError(f"{target} exists; say overwrite to replace it, or give another name")
+            target = None if output is None else _checked(_path(output, "an output"), overwrite)
             opened = self._warned(images.open_picture(source, self.max_pixels, self.damaged))
-            with self.compute(opened, size, target=target, strip=strip, progress=progress) as restored:
+            if target is None:
+                name = f"{source.stem}_{self.settled(size, opened).tag}{suffix or given.kept_suffix(source)}"
+                target = _checked(source.with_name(name), overwrite)
+            plan = self.plan(opened, size, force=force)
+            with self.compute(opened, plan, target=target, **options) as restored:
                 images.write(restored, target)
             return target
         if output is not None:
@@ -194,8 +215,52 @@ class Restorer:
             raise CnlrnError("a format goes with the path or the bytes of a picture; this result is no file")
         opened = self._warned(given.open_given(picture, self.max_pixels, self.damaged))
         suffix = suffix or given.kept_suffix(opened)
-        with self.compute(opened, size, suffix=suffix, strip=strip, progress=progress) as restored:
+        with self.compute(opened, self.plan(opened, size, force=force), suffix=suffix, **options) as restored:
             return given.like(picture, restored, suffix)
+
+    def inspect(
+        self,
+        picture: Any,
+        scale: float | None = None,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        force: bool = False,
+    ) -> Plan:
+        """Tell how a picture is blurred, what `restore` with the same arguments does with it, and what that takes.
+
+        `seconds` in what is returned come from a short trial on this machine, and leave out reading and writing.
+
+        Raises:
+            CnlrnError: as `restore` does for the picture and its size.
+        """
+        if isinstance(picture, str | os.PathLike):
+            opened = images.open_picture(_path(picture, "a picture"), self.max_pixels, self.damaged)
+        else:
+            opened = given.open_given(picture, self.max_pixels, self.damaged)
+        plan = self.plan(opened, Size(scale, width, height), force=force)
+        return replace(plan, seconds=self._expected_seconds(plan))
+
+    def _expected_seconds(self, plan: Plan) -> float:
+        if plan.action == "leave":
+            return 0.0
+        if self._own_size is not None and plan.action == "deblur":
+            return self._own_size()._expected_seconds(plan)
+        exit_ = self._exit(max(plan.result_width / plan.width, plan.result_height / plan.height))
+        return plan.width * plan.height * self._pace(exit_)
+
+    @cache  # noqa: B019 - as many values as the network has exits, for as long as the restorer lives
+    def _pace(self, exit_: int) -> float:
+        """Seconds that this machine takes for a pixel of the picture: the better of two tries."""
+        side = _TRIAL * self._unit
+        side += -side % self.engine.multiple
+        lr = np.full((1, 3, side, side), 0.5, np.float32)
+        seconds = []
+        for _ in range(3):  # the first one is slower
+            start = time.perf_counter()
+            self._infer(lr, exit_, self._surveys(lr), None)
+            seconds.append(time.perf_counter() - start)
+        return min(seconds) / side**2
 
     def _warned(self, opened: LazyPicture) -> LazyPicture:
         """The picture, with a warning if it is damaged."""
@@ -203,60 +268,93 @@ class Restorer:
             warnings.warn(opened.damage, stacklevel=3)
         return opened
 
+    def settled(self, size: Size, picture: LazyPicture) -> Size:
+        """What an automatic size comes to for a picture: see `Size.settled`."""
+        scales = self.engine.scales if self._own_size is None else AUTOMATIC
+        return size.settled(picture.width, picture.height, scales)
+
+    def plan(self, picture: LazyPicture, size: Size, *, force: bool = False) -> Plan:
+        """Decide what to do with an open picture; errors are those of `restore`.
+
+        Where the restorer chooses the model, the picture's blur is estimated, and one that is sharp already and shall
+        not become larger is left as it is, but with `force`.
+        """
+        forks.check()
+        asked, size = size, self.settled(size, picture)
+        width, height = size.of(picture.width, picture.height)
+        if width * height > _ENLARGEMENT * self.max_pixels:
+            raise TooLarge(
+                f"the result would have {width}x{height} pixels, more than {_ENLARGEMENT} times the limit of "
+                f"{self.max_pixels}; if it is what you want, raise the limit (--max-pixels)"
+            )
+        told = None if self._estimator is None else blur.of_picture(self._estimator(), picture)
+        action = planned(told, grows=size.enlarges(picture.width, picture.height), force=force)
+        model = self.engine.name if self._own_size is None or action == "enlarge" else OWN_SIZE
+        model_used = None if action == "leave" else model
+        return Plan(picture.width, picture.height, told, action, model_used, asked, width, height)
+
     @contextmanager
     def compute(
         self,
         picture: LazyPicture,
-        size: Size,
+        plan: Plan,
         *,
         target: Path | None = None,
         suffix: str = ".png",
         strip: bool = False,
+        strength: float = 1.0,
         progress: Progress | None = None,
     ) -> Iterator[LazyPicture]:
-        """Restore an open picture, and hold the result for as long as the context lasts.
+        """Do what was planned for an open picture, and hold the result for as long as the context lasts.
 
         `target`: the file that it will be written to; a large result waits on disk beside it, and without it in memory.
         `suffix`: without a target, the extension of the format that it will be encoded in. The other arguments and
         errors are those of `restore`.
         """
         forks.check()
-        width, height = size.of(picture.width, picture.height)
-        if width * height > _ENLARGEMENT * self.max_pixels:
-            raise CnlrnError(
-                f"the result would have {width}x{height} pixels, more than {_ENLARGEMENT} times the limit of "
-                f"{self.max_pixels}; if it is what you want, raise the limit (--max-pixels)"
-            )
+        width, height = plan.result_width, plan.result_height
         images.format_of(target.suffix if target else suffix).check_size(width, height)
-        factor = max(width / picture.width, height / picture.height)
-        if self._own_size is not None and factor <= 1:
-            options: dict[str, Any] = {"target": target, "suffix": suffix, "strip": strip, "progress": progress}
-            with self._own_size().compute(picture, size, **options) as restored:
+        if self._own_size is not None and plan.action == "deblur":
+            options: dict[str, Any] = {"target": target, "suffix": suffix, "strip": strip, "strength": strength}
+            with self._own_size().compute(picture, plan, **options, progress=progress) as restored:
                 yield restored
             return
-        exit_ = self._exit(factor)
+        exit_ = 1 if plan.action == "leave" else self._exit(max(width / picture.width, height / picture.height))
         exit_height, exit_width = picture.height * exit_, picture.width * exit_
         if max(width, height) > _LARGEST_RESIZED and (width, height) != (exit_width, exit_height):
-            raise CnlrnError(
+            raise TooLarge(
                 f"the result would have {width}x{height} pixels, and a picture can be resized to at most "
                 f"{_LARGEST_RESIZED} a side; make it smaller"
             )
-        with Spool(exit_height, exit_width, picture.image.bands, picture.dtype, target) as spool:
+        with ExitStack() as held:
+            image = picture.image
+            if plan.action != "leave":
+                image = held.enter_context(self._network_result(picture, exit_, target, progress))
+            if (width, height) != (exit_width, exit_height):
+                image = _resized(image, width, height)
+            if strength < 1 and image is not picture.image:
+                image = _mixed(image, _resized(picture.image, width, height), strength)
+            extras = picture.extras() | ({"metadata": {}} if strip else {}) | {"is_result": True}
+            untouched = image is picture.image and not strip and picture.damage is None
+            result = replace(picture, image=image, damage=None, is_untouched=untouched, **extras)
+            yield replace(result, notes=images.left_out(result, target.suffix if target else suffix))
+
+    @contextmanager
+    def _network_result(
+        self, picture: LazyPicture, exit_: int, target: Path | None, progress: Progress | None
+    ) -> Iterator[Any]:
+        """What an exit of the network makes of a picture, alpha last: a libvips image."""
+        height = picture.height * exit_
+        with Spool(height, picture.width * exit_, picture.image.bands, picture.dtype, target) as spool:
             done = 0
             for rows in self._strips(picture, exit_):
                 spool.append(rows)
                 done += len(rows)
                 if progress is not None:
-                    progress(done / exit_height)
+                    progress(done / height)
             if spool.on_disk:  # an encoder of large pictures needs the room
                 self.engine.release()
-            image = spool.image()
-            if (width, height) != (exit_width, exit_height):
-                image = _resized(image, width, height)
-            extras = picture.extras() | ({"metadata": {}} if strip else {}) | {"is_result": True}
-            result = LazyPicture(image, picture.has_alpha, picture.name, **extras)
-            left_out = images.left_out(result, target.suffix if target else ".png")
-            yield replace(result, notes=result.notes + left_out)
+            yield spool.image()
 
     def _exit(self, factor: float) -> int:
         """The smallest exit that enlarges at least `factor` times, or else the largest."""
@@ -419,13 +517,20 @@ class Restorer:
         return [(turns, flip) for turns in range(4) for flip in (False, True)] if self.ensemble else [(0, False)]
 
 
-class _Options(TypedDict, total=False):
-    """Keywords of `Restorer.restore`."""
+class _InspectOptions(TypedDict, total=False):
+    """Keywords of `Restorer.inspect`."""
 
     scale: float | None
     width: int | None
     height: int | None
+    force: bool
+
+
+class _Options(_InspectOptions, total=False):
+    """Keywords of `Restorer.restore`."""
+
     strip: bool
+    strength: float
     progress: Progress | None
 
 
@@ -460,6 +565,20 @@ def restore(picture: Any, *, model: _Path | None = None, **options: Unpack[_File
     (60, 80, 3)
     """
     return Restorer(model).restore(picture, **options)
+
+
+def inspect(picture: Any, *, model: _Path | None = None, **options: Unpack[_InspectOptions]) -> Plan:
+    """Tell how a picture is blurred and what would be done with it; arguments, result and errors are those of
+    `Restorer.inspect`."""
+    return Restorer(model).inspect(picture, **options)
+
+
+def _checked(target: Path, overwrite: bool) -> Path:
+    """A file that is about to be written; CnlrnError where it may not or cannot be."""
+    images.check_target(target)
+    if target.exists() and not overwrite:
+        raise OutputExists(f"{target} exists; say overwrite to replace it, or give another name")
+    return target
 
 
 def _path(given: object, what: str) -> Path:
@@ -540,6 +659,12 @@ def _bleed(colour: Any, alpha: Any, full: float) -> Any:
 def _enlarged(alpha: Any, scale: int) -> Any:
     """Alpha `scale` times as large, by bicubic interpolation (libvips images)."""
     return alpha if scale == 1 else alpha.resize(scale, kernel="cubic")
+
+
+def _mixed(restored: Any, before: Any, strength: float) -> Any:
+    """Two libvips images of one size and format, the second with a weight of 1 - `strength`."""
+    mixed = restored.cast("float") * strength + before.cast("float") * (1 - strength)
+    return mixed if restored.format == "float" else mixed.rint().cast(restored.format)
 
 
 def _resized(image: Any, width: int, height: int) -> Any:

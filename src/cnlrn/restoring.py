@@ -14,8 +14,10 @@ from cnlrn import images
 from cnlrn.batch import Outcome
 from cnlrn.errors import CnlrnError
 from cnlrn.images.reading import READABLE
-from cnlrn.restorer import Restorer, Size
+from cnlrn.plan import Plan
+from cnlrn.restorer import Restorer
 from cnlrn.search import Search
+from cnlrn.size import AUTOMATIC, Size
 from cnlrn.terminal import Bar, complain, say, writing_to_stdout
 
 
@@ -28,6 +30,8 @@ def restore_stream(
     *,
     overwrite: bool,
     strip: bool,
+    strength: float,
+    force: bool,
 ) -> int:
     """Restore the picture on stdin (`source` is "-"), or in a file, to stdout (`target` is None) or a file.
 
@@ -45,7 +49,8 @@ def restore_stream(
     picture.decode()
     if suffix is None:
         suffix = images.result_format(picture.format)
-    with restorer.compute(picture, size, target=target, strip=strip) as restored:
+    plan = restorer.plan(picture, size, force=force)
+    with restorer.compute(picture, plan, target=target, strip=strip, strength=strength) as restored:
         if target is not None:
             images.write(restored, target, overwrite=overwrite)
         else:
@@ -88,7 +93,9 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
                 bar.finished()
             damaged |= last.damage is not None
             if json:
-                _say_json(asdict(last))
+                facts = asdict(last)
+                del facts["plan"]
+                _say_json({**facts, "inspect": last.plan and last.plan.facts()})
             else:
                 complaints += [*last.notes, *filter(None, [last.damage])]
                 if last.status == "failed":
@@ -116,15 +123,21 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
 
 def _say_one(outcome: Outcome, seconds: float) -> None:
     """Print what became of the only picture, unless it failed."""
-    if outcome.status == "done" and outcome.before and outcome.after:
-        sizes = "{}x{} -> {}x{}".format(*outcome.before, *outcome.after)
-        say(f"{outcome.target}: {sizes} in {seconds:.2f} s")
+    if outcome.status == "done" and outcome.plan is not None:
+        say(f"{outcome.target}: {_done(outcome.plan, seconds)}")
     elif outcome.status == "skipped" and outcome.target is None:
         say(outcome.reason or "")
     elif outcome.status == "skipped":
         say(f"{outcome.target}: skipped, it exists; --overwrite replaces it")
     if outcome.sheet is not None:
         say(f"{outcome.sheet}: before and after")
+
+
+def _done(plan: Plan, seconds: float) -> str:
+    """What was done with a picture, in how many seconds, and what else could be."""
+    largest = max(AUTOMATIC)
+    more = plan.size.is_automatic and plan.result_width < largest * plan.width
+    return f"{plan.words()} in {seconds:.2f} s" + (f"; --scale {largest} enlarges" if more else "")
 
 
 def _say_json(facts: dict[str, Any]) -> None:

@@ -11,19 +11,21 @@ import os
 import re
 import shlex
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from cnlrn import images
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, UnreadablePicture
 from cnlrn.files import is_folder, is_there, result_suffix
 from cnlrn.leftovers import is_leftover
-from cnlrn.restorer import Size
+from cnlrn.models import DEFAULT, OWN_SIZE
+from cnlrn.size import AUTOMATIC, Size
 
 _NAME_FIELDS = ("stem", "ext", "size", "model")
 _NAME = "{stem}_{size}"
@@ -38,7 +40,9 @@ class Job:
     """A picture to restore and the file to write.
 
     Or the `problem` because of which it cannot be restored, or the reason why it is `left_out`. `size` is that of the
-    result. `found`: the picture was found by a search, not named, and is left out if it is a result itself.
+    result. `found`: the picture was found by a search, not named, and is left out if it is a result itself. `named`
+    gives the target by the size that an automatic one comes to, and by whether the result is larger than the picture,
+    where the target depends on either; `target` is then the most likely one.
     """
 
     source: Path
@@ -47,6 +51,7 @@ class Job:
     left_out: str | None = None
     size: Size = field(default_factory=Size)
     found: bool = False
+    named: Callable[[Size, bool], Path] | None = None
 
 
 @dataclass
@@ -55,9 +60,11 @@ class Search:
 
     `inputs`: files, folders (searched whole; hidden files and folders and what macOS leaves are left out) and patterns.
     `output`: a folder, made when it is needed, in which the tree of a folder is mirrored; for a single file also a file
-    name. None: files beside their source, and the tree of the folder "photos" in "photos_x4".
+    name. None: files beside their source, and the tree of the folder "photos" in "photos_x4", or in "photos_restored"
+    where the size is automatic.
     `size`: of the results.
     `name`: of a result without its extension; {stem} and {ext} of the source, {size} such as "x4", {model}.
+    `model`: the name or file of the model; empty where it is chosen for each picture.
     `suffix`: extension of the results, which chooses their format; None: as `files.result_suffix` says.
     `file` is the file that `output` names, None if it names a folder or nothing; `single` tells that one file is given;
     `total` is how many files are given, None if there are folders; `ignored` counts, after an iteration, the files in
@@ -104,7 +111,7 @@ class Search:
         named_as_folder = folder_there or given.endswith(("/", os.sep))
         if self.single and not named_as_folder:
             if not os.path.lexists(self.paths[0]):
-                raise CnlrnError(f"{self.paths[0]} does not exist")
+                raise UnreadablePicture(f"{self.paths[0]} does not exist")
             self.file = output
         elif not folder_there and (
             is_there(output) or (not named_as_folder and output.suffix.lower() in images.SUFFIXES)
@@ -132,7 +139,10 @@ class Search:
                 f"{self.name!r} cannot name the results; use letters and "
                 f"{', '.join(f'{{{key}}}' for key in _NAME_FIELDS)}, no folders"
             )
-        values = {"size": re.escape(self.size.tag), "model": re.escape(self._model)}
+        values = {
+            "size": "|".join(re.escape(size.tag) for size in self._sizes),
+            "model": "|".join(re.escape(self._model(larger)) for larger in (True, False)),
+        }
         text, seen = "", set[str]()
         for literal, key, *_ in parts:
             text += re.escape(literal)
@@ -140,7 +150,7 @@ class Search:
                 text += f"(?P={key})" if key in seen else f"(?P<{key}>.*)"
                 seen.add(key)
             elif key is not None:
-                text += values[key]
+                text += f"(?:{values[key]})"
         return re.compile(text, re.DOTALL)
 
     def __iter__(self) -> Iterator[Job]:
@@ -158,7 +168,7 @@ class Search:
     def _target_of(self, source: Path) -> Path:
         if self.file is not None:
             return self.file
-        return (source.parent if self.output is None else Path(self.output)) / self._name(source)
+        return (source.parent if self.output is None else Path(self.output)) / self._names(source)[0]
 
     def _output_of(self, folder: Path) -> Path:
         """The folder that mirrors one that is searched."""
@@ -207,11 +217,11 @@ class Search:
             return
         if together and self._is_target(source):
             return
-        target = there / self._name(source)
+        target = there / self._names(source)[0]
         before, key = len(taken), hash(target)
         taken.add(key)
         if len(taken) == before:
-            others = [path for path in _siblings(source, source.stem) if there / self._name(path) == target]
+            others = [path for path in _siblings(source, source.stem) if there / self._names(path)[0] == target]
             yield _mixed_up(source, others[0] if others else "another file", target)
         else:
             yield self._job(source, target, found=True)
@@ -223,7 +233,8 @@ class Search:
         """
         owners: dict[Path, Path] = {}
         for source, target in targets.items():
-            owners.setdefault(target, source)
+            for name in [target.name] if self.file else self._names(source):
+                owners.setdefault(target.with_name(name), source)
         for source, target in targets.items():
             if owners.get(source, source) != source:  # left by an earlier run
                 continue
@@ -242,22 +253,38 @@ class Search:
         if owner is not None:
             reason = f"{source} is left out, by its name it is a result made from {owner}; give it alone to restore it"
             return Job(source, left_out=reason)
-        return Job(source, target, size=self.size, found=found)
+        named = None
+        if self.file is None and len(set(self._names(source))) > 1:
+            named = partial(self._named_target, source, target.parent)
+        return Job(source, target, size=self.size, found=found, named=named)
+
+    def _named_target(self, source: Path, folder: Path, size: Size, larger: bool) -> Path:
+        return folder / self._name(source, size, larger)
 
     def _is_target(self, file: Path) -> bool:
         """Whether `file` has the name of what a picture beside it becomes, or of the sheet of that."""
         match = self._results.fullmatch(file.stem.removesuffix(_SHEET))
         stem = match.groupdict().get("stem") if match else None
-        targets = [file.with_name(self._name(source)) for source in _siblings(file, stem or "")]
+        sources = _siblings(file, stem or "")
+        targets = [file.with_name(name) for source in sources for name in self._names(source)]
         return file in targets or file in map(sheet_of, targets)
 
     @property
-    def _model(self) -> str:
-        return Path(self.model).name.removesuffix(".onnx")
+    def _sizes(self) -> list[Size]:
+        """The size, or those that an automatic one may come to."""
+        return [Size(scale) for scale in AUTOMATIC] if self.size.is_automatic else [self.size]
 
-    def _name(self, source: Path) -> str:
-        fields = {"stem": source.stem, "ext": source.suffix[1:], "size": self.size.tag, "model": self._model}
+    def _model(self, larger: bool) -> str:
+        """The model's name, of results that are larger than their picture or not."""
+        return Path(self.model or (DEFAULT if larger else OWN_SIZE)).name.removesuffix(".onnx")
+
+    def _name(self, source: Path, size: Size, larger: bool = True) -> str:
+        fields = {"stem": source.stem, "ext": source.suffix[1:], "size": size.tag, "model": self._model(larger)}
         return self.name.format_map(fields) + (result_suffix(source) if self.suffix is None else self.suffix)
+
+    def _names(self, source: Path) -> list[str]:
+        """All names that the result of a picture may have, the most likely first."""
+        return [self._name(source, size, larger) for size in self._sizes for larger in (True, False)]
 
 
 def sheet_of(target: Path) -> Path:

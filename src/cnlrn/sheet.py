@@ -11,7 +11,7 @@ from typing import Any
 import pyvips
 
 from cnlrn import images
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CannotWrite
 
 _GAP = 16  # pixels
 _LABEL_DPI = 144
@@ -54,7 +54,7 @@ def write_sheet(
     try:
         pixels = images.as_array(sheet)
     except pyvips.Error as error:
-        raise CnlrnError(f"the sheet {path} cannot be made ({error.message.strip()})") from error
+        raise CannotWrite(f"the sheet {path} cannot be made ({error.message.strip()})") from error
     images.write(images.Picture(pixels, is_result=True), Path(path), overwrite=overwrite)
 
 

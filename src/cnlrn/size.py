@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import numbers
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cnlrn.errors import CnlrnError
 
 _LARGEST = 100_000_000  # width, height or scale
+AUTOMATIC = (4, 2, 1)
+"""Scales to choose from where no size is given."""
+_AUTOMATIC_PIXELS = 36_000_000
+"""A result that nobody asked to be larger has at most so many pixels, unless the picture itself has more."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large the result shall be: `scale` times the input (4 if nothing is given), or `width` and `height` pixels.
+    """How large the result shall be: `scale` times the input, or `width` and `height` pixels.
 
-    Of `width` and `height` one is enough, the other follows; both together may change the picture's proportions.
+    Of `width` and `height` one is enough, the other follows; both together may change the picture's proportions. With
+    none of the three the size is automatic: it follows from the picture's own, see `settled`.
 
     Raises:
         CnlrnError: what is no number, or not positive or beyond all reason, a width or height that is not whole, or a
@@ -41,21 +47,46 @@ class Size:
             raise CnlrnError("give either a scale or a width and height, not both")
 
     @property
+    def is_automatic(self) -> bool:
+        """Whether nothing was given."""
+        return self.scale is self.width is self.height is None
+
+    def settled(self, width: int, height: int, scales: Sequence[int] = AUTOMATIC) -> Size:
+        """The size for a picture of `width` x `height` pixels: itself, unless it is automatic.
+
+        Then it is the largest of `scales` at which the result has at most 36 megapixels, or the smallest of them.
+        """
+        if not self.is_automatic:
+            return self
+        fitting = [scale for scale in scales if width * height * scale**2 <= _AUTOMATIC_PIXELS]
+        return Size(max(fitting, default=min(scales)))
+
+    @property
     def tag(self) -> str:
-        """For file names: x4, w1920, h1080 or 1920x1080."""
+        """For file names: x4, w1920, h1080 or 1920x1080; "restored" if the size is automatic."""
+        if self.is_automatic:
+            return "restored"
         if self.width and self.height:
             return f"{self.width}x{self.height}"
         if self.width or self.height:
             return f"w{self.width}" if self.width else f"h{self.height}"
-        return f"x{self.scale or 4:g}"
+        return f"x{self.scale:g}"
+
+    def enlarges(self, width: int, height: int) -> bool:
+        """Whether a picture of `width` x `height` pixels becomes wider or higher."""
+        result_width, result_height = self.of(width, height)
+        return result_width > width or result_height > height
 
     def of(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of what a picture of `width` x `height` pixels becomes, at least 1x1."""
+        if self.is_automatic:
+            return self.settled(width, height).of(width, height)
         if self.width or self.height:
             factor = (self.width / width) if self.width else (self.height or 1) / height
             wanted = (self.width or width * factor, self.height or height * factor)
         else:
-            wanted = (width * (self.scale or 4), height * (self.scale or 4))
+            assert self.scale is not None
+            wanted = (width * self.scale, height * self.scale)
         return max(1, round(wanted[0])), max(1, round(wanted[1]))
 
 

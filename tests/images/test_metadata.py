@@ -595,9 +595,9 @@ def test_what_is_left_out_of_a_result_is_among_its_notes(tmp_path: Path) -> None
     told.get_ifd(0x8769)[0x927C] = b"n" * 70_000
     restorer = Restorer(write_tiny_model(tmp_path / "tiny.onnx"))
     opened = open_picture(saved("WEBP", exif=told))
-    with restorer.compute(opened, Size(), target=tmp_path / "out.jpg") as restored:
+    with restorer.compute(opened, restorer.plan(opened, Size()), target=tmp_path / "out.jpg") as restored:
         assert restored.notes == ("the picture: EXIF MakerNote is too large for JPEG and is left out",)
-    with restorer.compute(opened, Size(), target=tmp_path / "out.png") as restored:
+    with restorer.compute(opened, restorer.plan(opened, Size()), target=tmp_path / "out.png") as restored:
         assert restored.notes == ()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, UnsupportedPicture
 from cnlrn.images import colour, metadata
 from cnlrn.images.limits import check_decoder
 from cnlrn.images.picture import LazyPicture, check_size
@@ -78,7 +78,7 @@ class PictureFile:
 
 def several(name: str) -> CnlrnError:
     """The error of an animation, or a sequence of pictures."""
-    return CnlrnError(f"{name} holds several pictures or frames; give a file of one")
+    return UnsupportedPicture(f"{name} holds several pictures or frames; give a file of one")
 
 
 class Codec(Protocol):

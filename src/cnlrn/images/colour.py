@@ -9,7 +9,7 @@ import contextlib
 import warnings
 from typing import Any
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import UnsupportedPicture
 from cnlrn.images.picture import DTYPES, LazyPicture, Picture, Pixels, as_vips
 from cnlrn.images.vips import pyvips
 
@@ -43,9 +43,9 @@ def to_rgb_or_gray(image: Any, name: str) -> Any:
     if image.format == "double":
         image = image.cast("float")
     if image.format not in DTYPES:
-        raise CnlrnError(f"{name} holds samples of type {image.format}; 8-bit, 16-bit or float is needed")
+        raise UnsupportedPicture(f"{name} holds samples of type {image.format}; 8-bit, 16-bit or float is needed")
     if colours(image) not in (1, 3):
-        raise CnlrnError(f"{name} has {image.bands} channels; gray or RGB is needed, with or without alpha")
+        raise UnsupportedPicture(f"{name} has {image.bands} channels; gray or RGB is needed, with or without alpha")
     return image
 
 

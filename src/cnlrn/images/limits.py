@@ -5,7 +5,7 @@ A file may be small and claim to be huge, or be huge and hold little.
 
 from __future__ import annotations
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import TooLarge
 from cnlrn.images.picture import MAX_PIXELS
 
 _BYTES = 2**30  # of a file, for MAX_PIXELS or less
@@ -21,7 +21,7 @@ def check_bytes(size: int, max_pixels: int, name: str) -> None:
     """CnlrnError if a file of `size` bytes is larger than `max_bytes`."""
     limit = max_bytes(max_pixels)
     if size > limit:
-        raise CnlrnError(
+        raise TooLarge(
             f"{name} has more than {limit / 1e6:.0f} MB, the limit for a picture file; "
             "if it is what you want, raise the limit (--max-pixels, in proportion)"
         )
@@ -31,7 +31,7 @@ def check_decoder(width: int, height: int, pixel: int, max_pixels: int, name: st
     """CnlrnError if a decoder that takes `pixel` bytes of memory a pixel needs more than 1 GiB for MAX_PIXELS."""
     need, limit = width * height * pixel, max(_DECODER_BYTES, _DECODER_BYTES * max_pixels // MAX_PIXELS)
     if need > limit:
-        raise CnlrnError(
+        raise TooLarge(
             f"{name} has {width}x{height} pixels, and reading it would take {need / 1e9:.1f} GB of memory; "
             f"if it is what you want, raise the limit (--max-pixels {-(-need * MAX_PIXELS // _DECODER_BYTES)})"
         )

@@ -5,13 +5,14 @@ Files are not known here: see `reading` and `writing`.
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import TooLarge
 from cnlrn.images.vips import damage, pyvips
 
 Pixels = NDArray[np.uint8 | np.uint16 | np.float32]
@@ -72,12 +73,16 @@ class LazyPicture(_Extras):
 
     `image`: a libvips image of 1 (gray) or 3 (RGB) bands, and one more if `has_alpha`; uchar, ushort or float.
     `name`: for error messages. `damage`: a sentence, if the file is damaged and what could be read of it was kept.
+    `content`: the bytes of the file that it was read from. `is_untouched`: it is the result of leaving all as it was in
+    that file, which is then copied where the format stays.
     """
 
     image: Any
     has_alpha: bool = False
     name: str = "the picture"
     damage: str | None = None
+    content: bytes | mmap.mmap | None = None
+    is_untouched: bool = False
 
     @property
     def width(self) -> int:
@@ -152,7 +157,7 @@ def fits_memory(size: int) -> bool:
 def check_size(width: int, height: int, max_pixels: int, name: str) -> None:
     """CnlrnError if a picture has more than `max_pixels` pixels."""
     if width * height > max_pixels:
-        raise CnlrnError(
+        raise TooLarge(
             f"{name} has {width}x{height} pixels, more than the limit of {max_pixels}; "
             "if it is what you want, raise the limit (--max-pixels)"
         )

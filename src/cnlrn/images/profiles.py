@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import UnsupportedPicture
 
 _Numbers = NDArray[np.float64]
 Point = tuple[float, float]
@@ -85,12 +85,14 @@ class ColourSpace:
             CnlrnError: HDR (PQ, HLG) or a logarithmic curve; `name` begins the sentence.
         """
         if transfer in (_PQ, _HLG):
-            raise CnlrnError(
+            raise UnsupportedPicture(
                 f"{name} is an HDR picture ({'PQ' if transfer == _PQ else 'HLG'}), which cannot be restored; "
                 "export it as SDR (sRGB or Display P3) first"
             )
         if transfer in _LOGARITHMIC:
-            raise CnlrnError(f"{name} has samples on a logarithmic scale, which cannot be restored; convert it to sRGB")
+            raise UnsupportedPicture(
+                f"{name} has samples on a logarithmic scale, which cannot be restored; convert it to sRGB"
+            )
         return cls(_PRIMARIES.get(primaries, BT709), _TRANSFERS.get(transfer, SRGB_CURVE))
 
     def profile(self, gray: bool) -> bytes | None:

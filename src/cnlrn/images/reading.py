@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from cnlrn import forks
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import UnreadablePicture, UnsupportedPicture
 from cnlrn.images.codec import Codec, PictureFile
 from cnlrn.images.codecs import bmp, gif, heif, jpeg, png, tiff_pictures, webp
 from cnlrn.images.picture import MAX_PIXELS, LazyPicture, Picture
@@ -65,7 +65,7 @@ def open_picture(
         content, name = read_stream(source, max_pixels, "the picture"), "the picture"
     file = PictureFile(content, name, max_pixels)
     if damaged == "refuse":
-        return _opened(file)
+        return replace(_opened(file), content=content)
     try:
         picture = _opened(file)
         picture.decode()
@@ -73,20 +73,20 @@ def open_picture(
         picture = _opened(replace(file, keep=True))
         picture.decode()
         return replace(picture, damage=f"{name} is damaged or cut short; what can be read of it is kept")
-    return picture
+    return replace(picture, content=content)
 
 
 def _opened(file: PictureFile) -> LazyPicture:
     """The picture in a file, whose first bytes tell its format."""
     if not file.content:
-        raise CnlrnError(f"{file.name} is empty")
+        raise UnreadablePicture(f"{file.name} is empty")
     head = file.content[:_HEAD]
     for codec in _CODECS:
         if codec.matches(head):
             return codec.open_file(file)
     for magic, kind in _KNOWN.items():
         if head.startswith(magic):
-            raise CnlrnError(f"{file.name} is a {kind} file, which cannot be read; convert it to {READABLE}")
+            raise UnsupportedPicture(f"{file.name} is a {kind} file, which cannot be read; convert it to {READABLE}")
     if head[4:8] == b"ftyp":
-        raise CnlrnError(f"{file.name} is a video, which cannot be read; give a still picture of it")
-    raise CnlrnError(f"{file.name} is not a {READABLE} picture")
+        raise UnsupportedPicture(f"{file.name} is a video, which cannot be read; give a still picture of it")
+    raise UnreadablePicture(f"{file.name} is not a {READABLE} picture")

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import UnreadablePicture
 from cnlrn.images.limits import check_bytes
 from cnlrn.images.room import no_room_for
 
@@ -45,7 +45,7 @@ def content_of(path: Path, max_pixels: int) -> Content:
         after = os.fstat(file.fileno())
     unchanged = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
     if regular and not (unchanged and len(content) == before.st_size):
-        raise CnlrnError(f"{path} was changed while it was read; try again when it is complete")
+        raise UnreadablePicture(f"{path} was changed while it was read; try again when it is complete")
     return content
 
 
@@ -98,11 +98,11 @@ def _reading(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise CnlrnError(f"{name} does not exist") from None
+        raise UnreadablePicture(f"{name} does not exist") from None
     except IsADirectoryError:
-        raise CnlrnError(f"{name} is a folder; give a picture file") from None
+        raise UnreadablePicture(f"{name} is a folder; give a picture file") from None
     except (OSError, ValueError) as error:
-        raise CnlrnError(f"{name} cannot be read ({getattr(error, 'strerror', error)})") from error
+        raise UnreadablePicture(f"{name} cannot be read ({getattr(error, 'strerror', error)})") from error
 
 
 @contextlib.contextmanager

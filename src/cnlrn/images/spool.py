@@ -10,7 +10,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CannotWrite
 from cnlrn.images.codecs import tiff
 from cnlrn.images.picture import Pixels, as_vips, fits_memory
 from cnlrn.images.vips import pyvips
@@ -92,4 +92,4 @@ def _disk(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CnlrnError(f"cannot write {target} ({error.strerror})") from error
+        raise CannotWrite(f"cannot write {target} ({error.strerror})") from error

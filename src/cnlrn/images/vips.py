@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, UnreadablePicture, UnsupportedPicture
 from cnlrn.images.room import no_room_for
 
 os.environ.setdefault("VIPS_WARNING", "0")  # libvips shall print no warnings
@@ -46,7 +46,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT, errno.EACCES,
 """What can go wrong with a temporary file: sources are read before libvips sees them."""
 
 
-class Damaged(CnlrnError):
+class Damaged(UnreadablePicture):
     """A picture file that is damaged or cut short."""
 
     @classmethod
@@ -88,5 +88,5 @@ def damage(name: str) -> Iterator[None]:
 def failure(name: str, error: Exception) -> CnlrnError:
     """The error of a picture that a library could not decode, which is damage unless the library says otherwise."""
     if re.search("unsupported|not supported|not configured", str(getattr(error, "detail", error)), re.IGNORECASE):
-        return CnlrnError(f"{name} is of an unsupported kind; convert it to PNG or JPEG")
+        return UnsupportedPicture(f"{name} is of an unsupported kind; convert it to PNG or JPEG")
     return Damaged.named(name)

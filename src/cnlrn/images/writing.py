@@ -6,13 +6,14 @@ The whole file is there or none of it.
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CannotWrite, CnlrnError, TooLarge
 from cnlrn.files import check_place, replacing
 from cnlrn.images import colour, metadata
 from cnlrn.images.codecs import avif, jpeg_segments, png_texts, tiff, webp_exif
@@ -37,7 +38,7 @@ class Format:
     def check_size(self, width: int, height: int) -> None:
         """Find out before any work whether the format can hold so many pixels; CnlrnError if not."""
         if max(width, height) > self.largest_side:
-            raise CnlrnError(
+            raise TooLarge(
                 f"the result would have {width}x{height} pixels and this format holds at most {self.largest_side} a "
                 f"side; {'make it smaller' if self.largest_side == _LARGEST_SIDE else 'write a PNG or TIFF'}"
             )
@@ -112,7 +113,8 @@ _FORMATS = {
 def write(picture: Picture | LazyPicture, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
     """Write a picture to a file, in the format that the extension names, replacing what was there if `overwrite`.
 
-    PNG keeps 8 or 16 bits a sample, TIFF also floating point, AVIF up to 12 bits, JPEG and WebP 8; what a format cannot
+    An untouched picture becomes a copy of its file where the format stays (`LazyPicture.is_untouched`). Of others PNG
+    keeps 8 or 16 bits a sample, TIFF also floating point, AVIF up to 12 bits, JPEG and WebP 8; what a format cannot
     hold is rounded to the nearest it can, and JPEG, which has no alpha, gets a white ground. The ICC profile, metadata
     and resolution go along, but for what `left_out` tells. The file appears whole or not at all: it is written beside
     its place and then renamed.
@@ -124,22 +126,26 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str], *, overw
     path = Path(path)
     file_format = check_target(path)
     picture = _lazy(picture)
+    copied = _copied(picture, file_format)
     told = metadata.for_file(picture, file_format.kind)
     image = _to_vips(picture, file_format, told)
     try:
         with replacing(path, overwrite=overwrite) as temporary:
             try:
                 with temporary.open("w+b") as file:
-                    _save(image, file_format, told, file)
+                    if copied is not None:
+                        file.write(copied)
+                    else:
+                        _save(image, file_format, told, file)
             except pyvips.Error as error:
                 error.__traceback__ = None  # its frames would keep the file open, and so on a full disk
                 with temporary.open("ab") as file:  # libvips does not tell of a full disk, this does
                     file.write(bytes(2**16))
                     file.flush()
                     os.fsync(file.fileno())
-                raise CnlrnError(f"cannot write {path}: the picture cannot be encoded in this format") from error
+                raise CannotWrite(f"cannot write {path}: the picture cannot be encoded in this format") from error
     except OSError as error:
-        raise CnlrnError(f"cannot write {path} ({error.strerror})") from error
+        raise CannotWrite(f"cannot write {path} ({error.strerror})") from error
 
 
 def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
@@ -150,6 +156,9 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
     """
     file_format = format_of(suffix)
     picture = _lazy(picture)
+    copied = _copied(picture, file_format)
+    if copied is not None:
+        return bytes(copied)
     told = metadata.for_file(picture, file_format.kind)
     image = _to_vips(picture, file_format, told)
     with io.BytesIO() as file:
@@ -160,9 +169,18 @@ def encode(picture: Picture | LazyPicture, suffix: str = ".png") -> bytes:
         return file.getvalue()
 
 
+def _copied(picture: LazyPicture, file_format: Format) -> bytes | mmap.mmap | None:
+    """The bytes of the file of an untouched picture, if it is of this format."""
+    stays = picture.format is not None and _FORMATS.get(picture.format) is file_format
+    return picture.content if picture.is_untouched and stays else None
+
+
 def left_out(picture: Picture | LazyPicture, suffix: str) -> tuple[str, ...]:
-    """Sentences on what of the metadata a file of this extension will not hold."""
-    return metadata.for_file(_lazy(picture), format_of(suffix).kind).notes
+    """Sentences on what of the picture's source a file of this extension will not hold."""
+    picture, file_format = _lazy(picture), format_of(suffix)
+    if _copied(picture, file_format) is not None:
+        return ()
+    return picture.notes + metadata.for_file(picture, file_format.kind).notes
 
 
 def result_format(of: str | None) -> str:

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnlrn.errors import CnlrnError, nearest
+from cnlrn.errors import NoSuchModel, nearest
 
 DEFAULT = "cnlrn-s"
 """What enlarges pictures, if no model is named."""
@@ -50,14 +50,14 @@ def find(model: str | os.PathLike[str]) -> tuple[Path, str | None]:
     `model` is a model's name, or the path of a file ending in `.onnx`, which has no card and so no checksum.
 
     Raises:
-        CnlrnError: no model has this name; the message suggests the nearest.
+        NoSuchModel: no model has this name; the message suggests the nearest.
     """
     if not isinstance(model, str) or model.lower().endswith(".onnx"):
         return Path(model), None
     cards = {card.name: card for card in models()}
     if model in cards:
         return FOLDER / cards[model].file, cards[model].sha256
-    raise CnlrnError(f"there is no model {model!r}, and it is no .onnx file; {nearest(model, cards)}")
+    raise NoSuchModel(f"there is no model {model!r}, and it is no .onnx file; {nearest(model, cards)}")
 
 
 def _card(path: Path) -> Card:

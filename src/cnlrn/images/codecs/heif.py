@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import CnlrnError, UnsupportedPicture
 from cnlrn.images import colour
 from cnlrn.images.codec import PictureFile, several
 from cnlrn.images.codecs.heif_items import Container, container
@@ -49,7 +49,7 @@ def open_file(file: PictureFile) -> LazyPicture:
         image = _heic(file)
     else:
         name = coding.decode("ascii", "replace").strip()
-        raise CnlrnError(f"{file.name} is coded as {name!r}, which cannot be read; convert it to PNG or JPEG")
+        raise UnsupportedPicture(f"{file.name} is coded as {name!r}, which cannot be read; convert it to PNG or JPEG")
     if parts.is_premultiplied() and image.hasalpha():
         image = colour.unpremultiplied(image)
     image = image.copy()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import UnsupportedPicture
 from cnlrn.images.codec import PictureFile, several
 from cnlrn.images.codecs import png_chunks
 from cnlrn.images.picture import LazyPicture
@@ -45,7 +45,7 @@ def _space(told: dict[bytes, bytes], name: str) -> ColourSpace | None:
         primaries, transfer, matrix, full_range = told[b"cICP"]
         space = ColourSpace.of_code_points(primaries, transfer, name)
         if matrix or not full_range:
-            raise CnlrnError(f"{name} has samples of video (cICP), not of full-range RGB; convert it to sRGB")
+            raise UnsupportedPicture(f"{name} has samples of video (cICP), not of full-range RGB; convert it to sRGB")
         return space
     if b"iCCP" in told:
         return None

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import UnsupportedPicture
 from cnlrn.images import colour, vips
 from cnlrn.images.codec import PictureFile
 from cnlrn.images.codecs import tiff_directory as tags
@@ -103,7 +103,7 @@ def _only_page(file: PictureFile) -> tuple[int, Page]:
     if not whole:
         _refuse_raw(file.name)
     if len(whole) > 1:
-        raise CnlrnError(
+        raise UnsupportedPicture(
             f"{file.name} holds several pictures ({len(whole)} pages); save each as a file of its own, "
             "for example by ImageMagick: magick FILE page-%d.png"
         )
@@ -111,7 +111,7 @@ def _only_page(file: PictureFile) -> tuple[int, Page]:
 
 
 def _refuse_raw(name: str) -> NoReturn:
-    raise CnlrnError(f"{name} is a camera's raw file, which cannot be read; convert it to PNG, JPEG or TIFF")
+    raise UnsupportedPicture(f"{name} is a camera's raw file, which cannot be read; convert it to PNG, JPEG or TIFF")
 
 
 def _check(page: Page, name: str) -> None:
@@ -120,24 +120,24 @@ def _check(page: Page, name: str) -> None:
     compression, photometric = page.compression, page.photometric
     if compression not in (tags.NONE, tags.LZW, tags.PACKBITS, tags.JPEG, *tags.DEFLATE, *tags.FAX):
         label = _OTHER_COMPRESSIONS.get(compression, f"number {compression}")
-        raise CnlrnError(f"{name} has the unsupported compression {label}; save it with LZW or deflate")
+        raise UnsupportedPicture(f"{name} has the unsupported compression {label}; save it with LZW or deflate")
     if photometric not in _COLOURS:
         label = _OTHER_COLOURS.get(photometric, f"number {photometric}")
-        raise CnlrnError(f"{name} has the unsupported colour space {label}; {_CONVERT}")
+        raise UnsupportedPicture(f"{name} has the unsupported colour space {label}; {_CONVERT}")
     colours = _COLOURS[photometric]
     if photometric == _INKS and (page.number(tags.INK_SET, 1) != 1 or page.number(tags.INKS, 4) != 4):
-        raise CnlrnError(f"{name} has other inks than cyan, magenta, yellow and black; {_CONVERT}")
+        raise UnsupportedPicture(f"{name} has other inks than cyan, magenta, yellow and black; {_CONVERT}")
     if samples < colours:
         raise Damaged(f"{samples} samples a pixel are too few")
     if samples > 64 or not bits:
         unequal = "" if bits else " of unequal numbers of bits"
-        raise CnlrnError(f"{name} has {samples} samples a pixel{unequal}, which is unsupported; {_CONVERT}")
+        raise UnsupportedPicture(f"{name} has {samples} samples a pixel{unequal}, which is unsupported; {_CONVERT}")
     if kind == _UNDEFINED:
         kind = _UNSIGNED
     is_float = kind == _FLOAT
     if kind not in (_UNSIGNED, _FLOAT) or bits not in (_FLOATS if is_float else _INTEGERS):
         label = {_SIGNED: "int", _FLOAT: "float"}.get(kind, "complex")
-        raise CnlrnError(f"{name} holds samples of type {label}{bits}; {_CONVERT}")
+        raise UnsupportedPicture(f"{name} holds samples of type {label}{bits}; {_CONVERT}")
     if photometric == _PALETTE and len(page.whole_numbers(tags.PALETTE)) != 3 << bits:
         raise Damaged("its palette is of another size")
     fitting = {
@@ -157,7 +157,7 @@ def _check(page: Page, name: str) -> None:
     if photometric == _YCBCR and compression != tags.JPEG:
         _check_subsampling(page)
     if not fitting:
-        raise CnlrnError(
+        raise UnsupportedPicture(
             f"{name} has {bits}-bit samples of a kind that is unsupported with its compression; {_CONVERT}"
         )
 
@@ -203,7 +203,7 @@ def _unusual(page: Page, name: str) -> Any:
     count = _COLOURS[page.photometric]
     colours, extras = samples[..., :count], samples[..., count:]
     if page.bits > 16 and colours.dtype != np.float32 and 0 < colours.max() < 1 << (page.bits - 8):
-        raise CnlrnError(f"{name} uses only the lowest of {page.bits} bits and would be black; {_CONVERT}")
+        raise UnsupportedPicture(f"{name} uses only the lowest of {page.bits} bits and would be black; {_CONVERT}")
     if page.photometric == _PALETTE:
         colours = _through_palette(colours[..., 0], page)
         extras = _scaled(extras, page.bits, colours.dtype)

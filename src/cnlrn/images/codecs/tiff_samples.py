@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn.errors import CnlrnError
+from cnlrn.errors import UnsupportedPicture
 from cnlrn.images.codecs import tiff_directory as tags
 from cnlrn.images.codecs.tiff_directory import Damaged, Page, pieces
 from cnlrn.images.picture import as_array
@@ -39,7 +39,9 @@ def samples(page: Page, name: str) -> Samples:
         CnlrnError: damaged, or too large for memory.
     """
     if page.width * page.height * page.samples * page.bits > 8 * _MOST_BYTES:
-        raise CnlrnError(f"{name} has too many samples of an unusual kind; convert it to RGB of 8 or 16 bits first")
+        raise UnsupportedPicture(
+            f"{name} has too many samples of an unusual kind; convert it to RGB of 8 or 16 bits first"
+        )
     if page.photometric == _YCBCR and not page.is_separate:
         return _rgb(_ycbcr(page, name), page)
     planes = page.samples if page.is_separate else 1
