@@ -232,13 +232,13 @@ def test_a_sample_that_is_not_finite_is_skipped_and_named(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cv2.imwrite(str(folder / "sharp" / "black.png"), np.zeros((160, 160, 3), np.uint8))
-    exits = CompactCNLRN.exits
+    outputs = CompactCNLRN.outputs
 
     def fail_on_black(self: CompactCNLRN, lr: Tensor) -> dict[int, Tensor]:
         black = lr.amax((1, 2, 3), keepdim=True) == 0
-        return {scale: out.masked_fill(black, torch.nan) for scale, out in exits(self, lr).items()}
+        return {scale: out.masked_fill(black, torch.nan) for scale, out in outputs(self, lr).items()}
 
-    monkeypatch.setattr(CompactCNLRN, "exits", fail_on_black)
+    monkeypatch.setattr(CompactCNLRN, "outputs", fail_on_black)
     with caplog.at_level(logging.WARNING):
         module = train(smoke(folder, "data.degradation=reds"), folder / "run")
     skipped = [record.getMessage() for record in caplog.records if "skipped step" in record.getMessage()]

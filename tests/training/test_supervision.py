@@ -60,8 +60,8 @@ def test_all_sizes_of_a_pyramid_are_trained(name: str) -> None:
 def test_the_deblurred_picture_is_trained_beside_the_restored_one(name: str, preset: dict[str, int]) -> None:
     lr, hr = pictures()
     module, loss = loss_of(name, lr, hr, **preset)
-    exits = module.network.exits(lr)
-    expected = F.mse_loss(exits[4], hr) + 0.5 * F.mse_loss(exits[1], sharp(hr, 1))
+    outputs = module.network.outputs(lr)
+    expected = F.mse_loss(outputs[4], hr) + 0.5 * F.mse_loss(outputs[1], sharp(hr, 1))
     assert loss == pytest.approx(expected.item(), rel=1e-4)
 
 
@@ -71,7 +71,7 @@ def test_both_levels_of_lapsrn_are_trained_on_luminance() -> None:
     module, loss = loss_of("lapsrn-s", lr, hr, width=2, depth=1)
     terms = {
         scale: charbonnier_loss(luminance(out), luminance(sharp(hr, scale)))
-        for scale, out in module.network.exits(lr).items()
+        for scale, out in module.network.outputs(lr).items()
     }
     assert loss == pytest.approx((terms[4] + 0.25 * terms[2]).item(), rel=1e-4)
 

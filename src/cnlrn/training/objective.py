@@ -66,7 +66,7 @@ class Objective(nn.Module):
         loss = torch.zeros((), device=hr.device)
         for scale, weight in self.weights.items():
             *earlier, restored = outputs[scale]
-            target = self.network.attainable(lr, targets[scale], scale)
+            target = self.network.project_target(lr, targets[scale], scale)
             loss = loss + weight * restoration_loss(restored, target, **self.terms)
             for picture in earlier:
                 target_of_stage = reduced(hr, picture.shape[-1])
@@ -77,7 +77,7 @@ class Objective(nn.Module):
 
     def _outputs(self, lr: Tensor) -> Pictures:
         try:
-            return self.network.supervised(lr, self.weights)
+            return self.network.training_outputs(lr, self.weights)
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise

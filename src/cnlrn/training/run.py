@@ -111,8 +111,8 @@ def _fix_unreached(network: RestorationNetwork, recipe: Recipe) -> None:
     side = network.multiple * math.ceil(48 / network.multiple)
     with torch.device("meta"):  # nothing is computed
         trial = networks.build(recipe.network, recipe.preset)
-        exits = trial.supervised(torch.empty(2, 3, side, side), recipe.loss.exits or {max(network.scales): 1.0})
-        torch.stack([picture.sum() for pictures in exits.values() for picture in pictures]).sum().backward()  # type: ignore[no-untyped-call]
+        outputs = trial.training_outputs(torch.empty(2, 3, side, side), recipe.loss.exits or {max(network.scales): 1.0})
+        torch.stack([picture.sum() for pictures in outputs.values() for picture in pictures]).sum().backward()  # type: ignore[no-untyped-call]
     for name, parameter in trial.named_parameters():
         if parameter.grad is None:
             network.get_parameter(name).requires_grad_(False)

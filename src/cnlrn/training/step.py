@@ -120,7 +120,7 @@ class TrainingStep:
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.adversary:
-            self.adversary.restore(state["adversary"])
+            self.adversary.load_state(state["adversary"])
         self._captured = None  # it would go on with the optimiser's state of before
 
     def _gradients(self, lr: Tensor, hr: Tensor) -> Learned:
