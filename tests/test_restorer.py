@@ -18,6 +18,7 @@ import cnlrn
 import cnlrn.restorer
 from cnlrn import CnlrnError, Restorer, images
 from cnlrn.images import Picture
+from cnlrn.onnxfile import Level
 from cnlrn.size import Size
 
 RNG = np.random.default_rng(0)
@@ -40,7 +41,7 @@ class Repeating:
     def release(self) -> None:
         self.releases += 1
 
-    def pixels_within(self, memory: int, level: bool = False) -> int:
+    def pixels_within(self, memory: int, level: Level | None = None) -> int:
         return memory // 1000
 
     def survey(self, lr: NDArray[np.float32]) -> Survey:
@@ -505,7 +506,7 @@ def test_tiles_share_a_survey_of_the_whole_picture(model: Path, shape: tuple[int
 def test_large_pictures_are_surveyed_by_windows_spread_over_them(
     model: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr(cnlrn.restorer, "_SURVEYED", 64 * 64 * 4)
+    monkeypatch.setattr("cnlrn.computing._SURVEYED", 64 * 64 * 4)
     engine = Surveying()
     y, x = (np.linspace(0, 1, side, dtype=np.float32) for side in size)
     result = with_engine(model, engine).restore(np.stack(np.broadcast_arrays(y[:, None], x, np.float32(0.3)), 2), 1)

@@ -196,22 +196,20 @@ def _tiled(net: RestorationNetwork, lr: Tensor, scale: int, area: int) -> Tensor
         restored = net(torch.from_numpy(piece).to(lr.device).permute(2, 0, 1)[None].contiguous(), scale, **known)
         return np.asarray(restored[0].permute(1, 2, 0).cpu().numpy(), np.float32)
 
-    rows = lr[0].permute(1, 2, 0).cpu().numpy()
+    pixels = lr[0].permute(1, 2, 0).cpu().numpy()
     restored = torch.empty(1, 3, height * scale, width * scale, device=lr.device)
-    top = 0
-    for strip in tiles.strips(
+    for top, left, block in tiles.blocks(
         restore_piece,
-        lambda start, stop: rows[start:stop],
+        lambda rows, columns: pixels[rows, columns],
         height,
         width,
         scale=scale,
         area=area,
-        most_rows=height,
         context=_context(net),
         multiple=net.multiple,
     ):
-        restored[0, :, top : top + len(strip)] = torch.from_numpy(strip).permute(2, 0, 1)
-        top += len(strip)
+        placed = restored[0, :, top : top + block.shape[0], left : left + block.shape[1]]
+        placed[:] = torch.from_numpy(block).permute(2, 0, 1)
     return restored
 
 
