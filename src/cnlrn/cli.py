@@ -416,7 +416,7 @@ def train(
         return
     out = out or Path("runs") / recipe.stem
     finished = run.train(plan, out, init, math.inf if minutes is None else minutes)
-    if finished.global_rank == 0:
+    if finished.fabric.is_global_zero:
         say(f"{out / 'weights.safetensors'}: {finished.step} steps, {finished.elapsed() / 3600:.2f} hours")
 
 
