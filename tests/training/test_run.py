@@ -463,7 +463,7 @@ def test_a_network_that_deblurs_is_trained_and_validated_on_photos_at_their_own_
     module = train(smoke(folder, *DEBLURS, f"validation={{own: {photos}, x4: {folder / 'val'}}}"), folder / "run")
     blurry, sharp = (read(photos / place / "c.png") for place in ("blurry", "sharp"))
     x = torch.from_numpy(blurry).permute(2, 0, 1)[None] / 255
-    restored = (255 * restore(module.ema, x, 1)[0]).round().clamp(0, 255).permute(1, 2, 0).numpy().astype(np.uint8)
+    restored = (255 * restore(module.average, x, 1)[0]).round().clamp(0, 255).permute(1, 2, 0).numpy().astype(np.uint8)
     assert module.scores["own"]["psnr"] == pytest.approx(score(restored, sharp, 16).psnr, abs=0.01)
     assert module.scores["x4"]["psnr"] > 3
 
