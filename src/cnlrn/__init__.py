@@ -28,7 +28,7 @@ from cnlrn.errors import CnlrnError
 from cnlrn.models import Card, models
 
 if TYPE_CHECKING:
-    from cnlrn.restorer import Restorer, inspect, restore
+    from cnlrn.restoration.restorer import Restorer, inspect, restore
 
     __version__: str
 
@@ -38,7 +38,7 @@ __all__ = ["Card", "CnlrnError", "Restorer", "__version__", "inspect", "models",
 def __getattr__(name: str) -> Any:
     """Import what is slow to import only when it is used."""
     if name in ("Restorer", "inspect", "restore"):
-        from cnlrn import restorer
+        from cnlrn.restoration import restorer
 
         return getattr(restorer, name)
     if name == "__version__":

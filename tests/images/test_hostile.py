@@ -21,7 +21,7 @@ from cnlrn.images import Spool, as_array, open_picture, read
 from cnlrn.images.codecs import jpeg_header, png_chunks, tiff
 from cnlrn.images.limits import check_decoder, max_bytes
 from cnlrn.images.source import content_of, read_stream
-from cnlrn.restorer import Restorer
+from cnlrn.restoration.restorer import Restorer
 
 KINDS = ["png", "jpeg", "webp", "tiff", "avif", "bmp"]
 

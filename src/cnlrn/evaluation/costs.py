@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from cnlrn import networks, onnxfile
+from cnlrn import networks
+from cnlrn.engine import onnxfile
 from cnlrn.errors import CnlrnError
 from cnlrn.evaluation.systems import SCALE, Bicubic, Command, KernelGAN, Model, Network, Step, Steps
 from cnlrn.models import find

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from cnlrn import onnxfile
+from cnlrn.engine import onnxfile
 from cnlrn.errors import CnlrnError, cut, shown
 from cnlrn.models import find, models
 from cnlrn.yamlfile import Count, Number
@@ -261,7 +261,7 @@ def _open(step: Step, threads: int) -> Callable[[Byte], Byte]:
         return _network(spec, scale, threads)
     if isinstance(spec, KernelGAN):
         return _kernelgan(spec, threads)
-    from cnlrn.restorer import Restorer
+    from cnlrn.restoration.restorer import Restorer
 
     restorer = Restorer(spec.model, threads=threads)
     if scale not in (scales := restorer.engine.scales):

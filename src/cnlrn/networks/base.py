@@ -2,7 +2,7 @@
 
 Networks only see 3-channel pictures whose sides are multiples of `RestorationNetwork.multiple`; padding, cropping, gray
 pictures and tiles where memory is short are dealt with here, once. Reading files and self-ensemble are not here: see
-`cnlrn.restorer`.
+`cnlrn.restoration.restorer`.
 """
 
 import math
@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cnlrn import tiles
 from cnlrn.errors import CnlrnError
 from cnlrn.networks import memory
+from cnlrn.restoration import tiling as tiles
 
 _SMALL = 96**2
 """LR pixels for which there is always memory."""

@@ -1,4 +1,4 @@
-"""A trained network as an ONNX file that `cnlrn.engines` runs, checked against torch before anyone uses it."""
+"""A trained network as an ONNX file that `cnlrn.engine.onnx` runs, checked against torch before anyone uses it."""
 
 import hashlib
 import json
