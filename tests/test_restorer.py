@@ -233,6 +233,18 @@ def test_a_path_gives_the_path_of_a_file_beside_it(restorer: Restorer, tmp_path:
         np.testing.assert_array_equal(written.alpha, repeated(lr[..., 3], 2))
 
 
+def test_the_folder_of_an_output_is_made_once_the_result_is_written(
+    restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
+    photo = save(noise((6, 8, 3), np.uint8), tmp_path / "photo.png")
+    target = tmp_path / "far" / "away" / "sharp.png"
+    seen: list[list[str]] = []
+    restorer.restore(photo, output=target, progress=lambda _: seen.append(names(tmp_path)))
+    assert images.read(target).pixels.shape == (24, 32, 3)
+    assert all(existing == ["photo.png"] for existing in seen)
+
+
 def test_a_file_that_exists_is_replaced_only_when_told(restorer: Restorer, tmp_path: Path) -> None:
     photo = save(noise((6, 8, 3), np.uint8), tmp_path / "photo.png")
     before = photo.read_bytes()

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from cnlrn import images
 from cnlrn.errors import CnlrnError
-from cnlrn.files import is_there, make_folder
+from cnlrn.files import is_there
 from cnlrn.images import LazyPicture
 from cnlrn.plan import Plan
 from cnlrn.restorer import Progress, Restorer
@@ -155,7 +155,6 @@ def _computed(
             return _there(job.source, target if ready is None else ready.target, wishes, writer)
         picture, plan, target = ready.picture, ready.plan, ready.target
         start = time.perf_counter()
-        make_folder(target.parent)
         images.check_target(target)
         restored = held.enter_context(restorer.compute(picture, plan, target=target, **wishes.computing))
         seconds = time.perf_counter() - start

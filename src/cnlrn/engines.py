@@ -220,21 +220,25 @@ class OnnxEngine:
 
     def _session(self, output: str) -> onnxruntime.InferenceSession:
         """The session of one output, made when it is first asked for."""
-        import onnxruntime
-
         with self._lock:
             if output not in self._sessions:
-                options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = self._threads or 0
-                options.log_severity_level = _QUIET
-                options.enable_mem_pattern = False  # its plan of a shape takes its room beside what is there already
                 try:
                     graph = onnxfile.keep_output(self._model, output)
-                    providers = [_PROVIDERS[self._device]]
-                    self._sessions[output] = onnxruntime.InferenceSession(graph, options, providers=providers)
+                    self._sessions[output] = open_session(graph, self._threads, self._device)
                 except Exception as error:  # ONNX Runtime's exceptions have no base class but this
                     raise DamagedModel(f"the model {self._path} cannot be used ({_first_line(error)})") from error
             return self._sessions[output]
+
+
+def open_session(graph: bytes, threads: int | None, device: str = "cpu") -> onnxruntime.InferenceSession:
+    """A session of ONNX Runtime that prints nothing, on so many CPU threads, all cores when None."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = _QUIET
+    options.enable_mem_pattern = False  # its plan of a shape takes its room beside what is there already
+    return onnxruntime.InferenceSession(graph, options, providers=[_PROVIDERS[device]])
 
 
 def _first_line(error: Exception) -> str:

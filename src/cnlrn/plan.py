@@ -63,9 +63,9 @@ class Plan:
     def expectation(self) -> str:
         """What there is and what would be done, for a person."""
         blur = "" if self.blur is None else f", {self.blur.words()}"
-        costs = (
-            "" if not self.seconds or not self.memory else f", in about {self.seconds:.2g} s and {_size(self.memory)}"
-        )
+        costs = ""
+        if self.seconds and self.memory:
+            costs = f", in about {self.seconds:.2g} s and {_size(self.memory)} of memory"
         done = {
             "leave": "sharp already and would be left as it is",
             "deblur": f"{self.model} would deblur it at its size",

@@ -170,7 +170,7 @@ class Restorer:
                 resized (Lanczos) from the next larger exit, or from the largest (bicubic).
             width, height: size of the result in pixels instead of a scale; one is enough, the other follows.
             output: of a path, the file to write, in the format of its extension; when None NAME_x4 (after its scale)
-                beside the picture.
+                beside the picture. Folders that are absent are made when the result is written.
             overwrite: replace the file if it exists.
             format: of the result of bytes, or of a path without `output`: "png", "jpg", "webp", "tif" or "avif". When
                 None that of the picture where it is one of these, PNG otherwise.
@@ -255,8 +255,9 @@ class Restorer:
         computing = 0 if plan.action == "leave" else self._model_for(plan.action)._computing.expected_memory(picture)
         pixel = picture.image.bands * picture.dtype.itemsize
         sides = (picture.width, picture.height), (plan.result_width, plan.result_height)
-        waiting = sum(min(width * height * pixel, _WAITING) for width, height in sides)
-        return int(psutil.Process().memory_info().rss) + waiting + computing
+        waiting: int = sum(min(width * height * pixel, _WAITING) for width, height in sides)
+        taken: int = psutil.Process().memory_info().rss
+        return taken + waiting + computing
 
     @cache  # noqa: B019 - as many values as the network has exits, for as long as the restorer lives
     def _pace(self, exit_: int) -> float:

@@ -20,11 +20,14 @@ from full_disk import room_for
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cnlrn.data.pictures import read
 from cnlrn.data.sets import open_set
 from cnlrn.data.shards import pack_pairs
 from cnlrn.data.sources import generator
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError
+from cnlrn.evaluation.metrics import score
+from cnlrn.networks.base import restore
 from cnlrn.networks.checkpoints import save_weights
 from cnlrn.networks.cnlrn import CNLRN, CNLRNPreset, DeblurringPretraining
 from cnlrn.networks.compact import CompactCNLRN
@@ -440,6 +443,41 @@ def test_a_folder_with_another_run_or_none_is_refused(folder: Path) -> None:
         train(smoke(folder, "steps=2"), folder / "run")
     with pytest.raises(CnlrnError, match=r"the folder .*last\.ckpt cannot be made"):
         train(smoke(folder), checkpoint)
+
+
+@pytest.fixture
+def photos(folder: Path) -> Path:
+    """A validation pair of one size."""
+    for place in ("blurry", "sharp"):
+        (folder / "photos" / place).mkdir(parents=True)
+        (folder / "photos" / place / "c.png").write_bytes((folder / "sharp" / "a.png").read_bytes())
+    return folder / "photos"
+
+
+DEBLURS = ("network=srn-s", "preset={width: 8}", "data.degradation=own", "data.patch=16", "loss=paper", "steps=2")
+
+
+def test_a_network_that_deblurs_is_trained_and_validated_on_photos_at_their_own_size(
+    folder: Path, photos: Path
+) -> None:
+    module = train(smoke(folder, *DEBLURS, f"validation={{own: {photos}, x4: {folder / 'val'}}}"), folder / "run")
+    blurry, sharp = (read(photos / place / "c.png") for place in ("blurry", "sharp"))
+    x = torch.from_numpy(blurry).permute(2, 0, 1)[None] / 255
+    restored = (255 * restore(module.average, x, 1)[0]).round().clamp(0, 255).permute(1, 2, 0).numpy().astype(np.uint8)
+    assert module.scores["own"]["psnr"] == pytest.approx(score(restored, sharp, 16).psnr, abs=0.01)
+    assert module.scores["x4"]["psnr"] > 3
+
+
+def test_a_network_that_enlarges_is_not_validated_or_trained_on_photos_at_their_own_size(
+    folder: Path, photos: Path
+) -> None:
+    with pytest.raises(CnlrnError, match=r"validation\.own is a set of pairs of one size, .* to enlarge x4"):
+        train(smoke(folder, f"validation={{own: {photos}}}"), folder / "run")
+    pack_pairs(open_set(photos).pairs, folder / "pairs.lmdb")
+    for data in (SetData(str(photos), patch=64), PackedData(folder / "pairs.lmdb", patch=64)):
+        with pytest.raises(CnlrnError, match="pairs of one size, so there is no target for x4"):
+            prepare(replace(smoke(folder), data=data), folder)
+        assert prepare(replace(smoke(folder, *DEBLURS), data=data), folder).samples[0][0].shape == (64, 64, 3)
 
 
 def test_a_validation_that_fails_loses_no_step(folder: Path) -> None:

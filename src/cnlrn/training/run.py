@@ -36,6 +36,7 @@ from cnlrn.training.recipe import (
     SharpData,
     plain,
 )
+from cnlrn.training.validation import open_sets
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def train(recipe: Recipe, out: Path, init: Path | None = None, minutes: float = 
     `checkpoints` states before it. CnlrnError where data, weights or checkpoint do not fit, or `out` is not writable.
     """
     training = prepare(recipe, out, minutes)
-    training.validation = {name: open_set(folder) for name, folder in recipe.validation.items()}
+    training.validation = open_sets(recipe.validation, training.learner.objective.largest)
     folder, writes = training.folder, training.fabric.is_global_zero
     make_folder(out)
     if folder.states.are_there():
@@ -140,7 +141,11 @@ def source(recipe: Recipe) -> Source:
 
 def _reduction(data: Data) -> int:
     """How many times as wide and high the sharp pictures are as the blurry ones."""
-    return degradation_recipe(data.degradation).scale if isinstance(data, SharpData) else SCALE
+    if isinstance(data, SharpData):
+        return degradation_recipe(data.degradation).scale
+    if isinstance(data, SetData):
+        return open_set(data.set, "train").scale
+    return packed_pairs(data.file)[0].scale if isinstance(data, PackedData) else SCALE
 
 
 def initialise(network: RestorationNetwork, weights: Path) -> None:
