@@ -358,7 +358,7 @@ def test_help_loads_nothing_slow() -> None:
 def test_restore_loads_no_training_library(photo: Path, model: str) -> None:
     script = (
         "import sys, atexit, cnlrn.cli.app; sys.argv = ['cnlrn', 'restore', *sys.argv[1:]];"
-        "slow = {'torch', 'cv2', 'onnx', 'PIL', 'lightning', 'skimage'};"
+        "slow = {'torch', 'cv2', 'onnx', 'PIL', 'lightning_fabric', 'skimage'};"
         "atexit.register(lambda: print('loaded', slow & set(sys.modules)));"
         "cnlrn.cli.app.main()"
     )

@@ -668,7 +668,7 @@ def test_the_function_does_what_the_class_does(model: Path) -> None:
 def test_restoring_imports_no_training_library(model: Path) -> None:
     script = (
         "import sys, numpy, cnlrn; cnlrn.restore(numpy.zeros((4, 4, 4), 'uint8'), model=sys.argv[1]);"
-        "print({'torch', 'cv2', 'onnx', 'PIL', 'lightning', 'skimage'} & set(sys.modules))"
+        "print({'torch', 'cv2', 'onnx', 'PIL', 'lightning_fabric', 'skimage'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", script, model], capture_output=True, text=True, check=True)
     assert (run.stdout.strip(), run.stderr) == ("set()", "")
