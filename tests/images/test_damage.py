@@ -12,6 +12,8 @@ from PIL import Image
 
 from cnlrn.errors import CnlrnError
 from cnlrn.images import open_picture, read
+from cnlrn.images.codecs import coded
+from cnlrn.images.codecs import tiff_directory as tags
 
 FILES = flips.files()
 CHECKED = ("PNG", "AVIF", "WebP", "TIFF, deflate")
@@ -83,6 +85,18 @@ def test_whole_tiffs_are_read(compression: str, layout: dict[str, Any], bands: i
         samples = np.asarray(flips.photo().resize((width, height)))[..., :bands]
         data = pyvips.Image.new_from_array(samples).tiffsave_buffer(compression=compression, Q=95, **layout)
         assert read(data).pixels.shape == (height, width, bands)
+
+
+def test_runs_of_packbits_that_do_not_end_where_a_row_or_strip_does_are_refused() -> None:
+    samples = np.arange(70 * 51, dtype=np.uint32).astype(np.uint8).tobytes()
+    runs = b"".join(b"\x7f" + samples[at : at + 128] for at in range(0, len(samples) - 128, 128))
+    for rows in (70, 27):  # whole strips, or less than the runs hold
+        entries = coded.one_strip(runs, 51, rows, 1, tags.PACKBITS)
+        data = coded.as_tiff(runs, entries)
+        if rows == 27:
+            assert "holds more than it should" in refused(data)
+        else:
+            assert "damaged or cut short" in refused(data)
 
 
 @pytest.mark.parametrize("options", [{"quality": 1}, {"quality": 80}, {"quality": 100}, {"lossless": True}])

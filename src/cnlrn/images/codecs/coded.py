@@ -51,10 +51,10 @@ def one_strip(data: bytes, width: int, height: int, samples: int, compression: i
     }
 
 
-def decodes(data: bytes, entries: Mapping[int, Numbers]) -> bool:
-    """Whether libtiff decodes `data`, as `entries` describe it, without any complaint."""
+def decodes(data: bytes, entries: Mapping[int, Numbers], fail_on: str = "warning") -> bool:
+    """Whether libtiff decodes `data`, as `entries` describe it, without any complaint of this kind."""
     try:
-        load("tiffload", as_tiff(data, entries), fail_on="warning", access="sequential").avg()
+        load("tiffload", as_tiff(data, entries), fail_on=fail_on, access="sequential").avg()
     except pyvips.Error:
         return False
     return True

@@ -183,6 +183,11 @@ class Page:
         return (told[0], told[1]) if len(told) > 1 else (0, 0)
 
     @property
+    def fault(self) -> str:
+        """What libvips calls the faults of the page at which samples are lost."""
+        return "warning" if self.is_tiled or self.compression in (JPEG, PACKBITS) else "error"  # it warns of old LZW
+
+    @property
     def predictor(self) -> int:
         """How samples are told from those before them, as TIFF numbers it; 1 is not at all."""
         return self.number(PREDICTOR, 1) if self.compression in (LZW, *DEFLATE) else 1

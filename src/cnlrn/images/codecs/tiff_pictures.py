@@ -80,8 +80,7 @@ def open_file(file: PictureFile) -> LazyPicture:
             tags.pieces(page)
             tiff_damage.check(page)
         usual = _is_usual(page)
-        fail_on = "warning" if page.is_tiled else "error"  # libvips 8.18 calls damage of tiles no error
-        image = file.load("tiffload", page=number, fail_on=fail_on) if usual else _unusual(page, file.name)
+        image = file.load("tiffload", page=number, fail_on=page.fault) if usual else _unusual(page, file.name)
         image, notes = _without_extras(image, page, file.name)
         space = _space(page)
     except Damaged as error:

@@ -76,7 +76,9 @@ def _decoded(page: Page, name: str, row: int, plane: int = 0, lines: int = 1) ->
         tags.STRIP_SIZES: lengths,
     }
     with damage(name):
-        rows = as_array(load("tiffload", coded.as_tiff(page.data, entries))).astype(np.uint8, copy=False)
+        rows = as_array(load("tiffload", coded.as_tiff(page.data, entries), fail_on=page.fault)).astype(
+            np.uint8, copy=False
+        )
     if not page.is_tiled:
         return rows.reshape(height, row)
     rows = rows.reshape(bands, columns, piece, row).transpose(0, 2, 1, 3).reshape(bands * piece, columns, row)
