@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cnlrn.blur import BlurEstimator
 from cnlrn.data import pictures
 from cnlrn.data.blurs import Photos
 from cnlrn.degradation import recipe
+from cnlrn.restoration.blur import BlurEstimator
 
 SIDE = 640
 SEED = 3

@@ -43,8 +43,8 @@ def make(folder: Path) -> dict[str, float]:
     from torch import nn
 
     from cnlrn import networks
+    from cnlrn.engine.onnxfile import keep_output
     from cnlrn.networks.macs import macs_per_pixel
-    from cnlrn.onnxfile import keep_output
     from cnlrn.training.export import export
 
     class Largest(nn.Module):

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cnlrn import images, networks, tiles
+from cnlrn import images, networks
 from cnlrn.networks.checkpoints import load_checkpoint
+from cnlrn.restoration import tiling as tiles
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "colosseum.png"
 

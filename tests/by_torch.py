@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnlrn.networks.base import RestorationNetwork
-from cnlrn.tiles import BORDER
+from cnlrn.restoration.tiling import BORDER
 
 
 @torch.no_grad()

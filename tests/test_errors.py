@@ -7,9 +7,9 @@ import pytest
 from tiny_model import write_tiny_model
 
 from cnlrn import Restorer, errors, images
-from cnlrn.batch import restore_all
 from cnlrn.images import Picture
-from cnlrn.search import Job
+from cnlrn.jobs.local import restore_all
+from cnlrn.jobs.search import Job
 
 
 @pytest.fixture

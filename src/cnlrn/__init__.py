@@ -10,6 +10,14 @@ loaded for many; `models()` lists the models.
 from __future__ import annotations
 
 import os
+import signal
+import sys
+
+if (sys.argv[:1] == ["-m"] or "".join(sys.argv[:1]).endswith("/cnlrn")) and (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):  # the command starts: no traceback of an import, until `interruption.heed`
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault(
@@ -20,7 +28,7 @@ from cnlrn.errors import CnlrnError
 from cnlrn.models import Card, models
 
 if TYPE_CHECKING:
-    from cnlrn.restorer import Restorer, inspect, restore
+    from cnlrn.restoration.restorer import Restorer, inspect, restore
 
     __version__: str
 
@@ -30,7 +38,7 @@ __all__ = ["Card", "CnlrnError", "Restorer", "__version__", "inspect", "models",
 def __getattr__(name: str) -> Any:
     """Import what is slow to import only when it is used."""
     if name in ("Restorer", "inspect", "restore"):
-        from cnlrn import restorer
+        from cnlrn.restoration import restorer
 
         return getattr(restorer, name)
     if name == "__version__":

@@ -6,7 +6,7 @@ What the command does is in `cnlrn.cli`, which is imported late: importing takes
 import os
 import sys
 
-from cnlrn import interruption
+from cnlrn.cli import interruption
 
 
 def main() -> None:
@@ -15,11 +15,12 @@ def main() -> None:
     interruption.heed()
     code = 2
     try:
-        from cnlrn import cli, files, terminal
+        from cnlrn import files
+        from cnlrn.cli import app, terminal
 
         interruption.before_leaving(files.remove_temporaries)
         interruption.before_leaving(terminal.show_cursor)
-        cli.main()
+        app.main()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 0
     except BaseException:

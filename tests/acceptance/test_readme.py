@@ -79,7 +79,7 @@ def test_a_plain_install_restores_without_torch(clone: Path):
     run("pip install -q .", clone, bin_folder)
     run("cnlrn examples/kitten.png -o plain.png", clone, bin_folder)
     installed = run("pip list --format=freeze", clone, bin_folder)
-    assert not {"torch", "opencv-python-headless", "lightning"} & {
+    assert not {"torch", "opencv-python-headless", "lightning-fabric"} & {
         line.split("==")[0] for line in installed.splitlines()
     }
     assert images.read(clone / "plain.png").pixels.shape[2] == 3

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import blurred, scene, swirl
+from scenes import blurred, scene, swirl
 
 from cnlrn import classical
 from cnlrn.classical import alignment, kernels

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import blurred, scene, swirl
+from scenes import blurred, scene, swirl
 
-from cnlrn import cli, images
+from cnlrn import images
 from cnlrn.classical import kernels
+from cnlrn.cli import app
 from cnlrn.images import Picture, read
 
 Command = Callable[..., tuple[int, str]]
@@ -20,7 +21,7 @@ def cnlrn(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
     def run(*arguments: str | Path) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["cnlrn", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
-            cli.main()
+            app.main()
         out, err = capfd.readouterr()
         return int(caught.value.code or 0), out + err
 

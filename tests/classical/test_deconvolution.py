@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import blurred, psnr, scene, swirl
+from scenes import blurred, psnr, scene, swirl
 
 from cnlrn import classical
 from cnlrn.classical import deconvolution

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import blurred, scene, swirl
+from scenes import blurred, scene, swirl
 
 from cnlrn.classical import alignment, kernels
 from cnlrn.classical.coarse_to_fine import solve_kernel

@@ -19,7 +19,7 @@ from tiny_model import write_tiny_model
 
 from cnlrn import images
 from cnlrn.images import LazyPicture, Picture, encode, exif, left_out, open_picture, read
-from cnlrn.restorer import Restorer, Size
+from cnlrn.restoration.restorer import Restorer, Size
 
 SUFFIXES = [".jpg", ".png", ".webp", ".tif", ".avif"]
 SPACES = {

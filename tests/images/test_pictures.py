@@ -405,7 +405,8 @@ def test_libvips_keeps_quiet(tmp_path: Path) -> None:
 
 def test_a_target_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = Picture(np.zeros((4, 4, 3), np.uint8))
-    for name, reason in (("x.bmp", "written as .png"), ("none/x.png", "does not exist"), ("x", "written as .png")):
+    (tmp_path / "file").touch()
+    for name, reason in (("x.bmp", "written as .png"), ("file/x.png", "is no folder"), ("x", "written as .png")):
         with pytest.raises(CnlrnError, match=reason):
             write(picture, tmp_path / name)
     (tmp_path / "folder.png").mkdir()
@@ -590,7 +591,8 @@ def test_a_spool_on_a_full_disk_names_the_target_and_leaves_nothing(
         assert not list(tmp_path.iterdir())
 
 
-def test_a_spool_in_a_folder_that_is_gone_names_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spool_where_no_file_can_be_names_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
-    with pytest.raises(CnlrnError, match=r"cannot write .*picture\.png \(No such file"):
-        Spool(2, 2, 1, np.uint8, tmp_path / "gone" / "picture.png")
+    (tmp_path / "file").touch()
+    with pytest.raises(CnlrnError, match=r"cannot write .*picture\.png \(Not a directory"):
+        Spool(2, 2, 1, np.uint8, tmp_path / "file" / "picture.png")

@@ -10,12 +10,12 @@ from by_torch import restore
 from full_disk import room_for
 
 from cnlrn import networks
-from cnlrn.engines import OnnxEngine
+from cnlrn.engine.onnx import OnnxEngine
 from cnlrn.errors import CnlrnError
 from cnlrn.evaluation import costs
 from cnlrn.evaluation.systems import Model, plan
 from cnlrn.networks.checkpoints import load_checkpoint, save_weights
-from cnlrn.restorer import Restorer
+from cnlrn.restoration.restorer import Restorer
 from cnlrn.training import export
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from cnlrn.classical.a_plus import a_plus
 from cnlrn.classical.coarse_to_fine import Progress
 from cnlrn.classical.dark_channel import dark_channel, dark_channel_kernel
 from cnlrn.classical.fast_motion import fast_motion, fast_motion_kernel
@@ -46,10 +47,15 @@ KERNELS: dict[str, BlindKernel] = {
 }
 """How each blind system estimates a kernel, by the names of `cnlrn restore --method`."""
 
+ENLARGING = {"a-plus": a_plus}
+"""The systems that make pictures four times as wide and high, by the same names."""
+
 __all__ = [
+    "ENLARGING",
     "KERNELS",
     "Blind",
     "BlindKernel",
+    "a_plus",
     "dark_channel",
     "fast_motion",
     "hyper_laplacian",

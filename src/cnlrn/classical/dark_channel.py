@@ -31,7 +31,9 @@ def dark_channel(
     min_x |k * x - y|^2 + weight |dx|_0 + weight |D(x)|_0 (eq. 9), and min_k |k * dx - dy|^2 + ridge |k|^2 (eq. 10).
     A pixel is in the dark channel where it is the least of some patch: where an opening leaves it as it is.
 
-    Noise is treated as in `unnatural_l0`, and so is the final deconvolution; the dark channel is that of gray values.
+    It differs from the paper in little: the dark channel is that of gray values; its splitting weight grows by 4, not
+    by 2, which takes half the time; differences across and down are kept or not each by itself. Strong gradients, noise
+    and the final deconvolution are as in `unnatural_l0`.
 
     Args:
         picture: (h, w) or (h, w, c), floats in [0, 1].
@@ -70,11 +72,11 @@ def _sharpen(blurry: Float, kernel: Float, step: Step) -> Float:
         share = 2 * weight
         while share < _MOST_GRADIENT:
             across, down = fourier.gradients(sharp)
-            small = across**2 + down**2 < weight / share
-            across[small] = 0
-            down[small] = 0
+            least = np.float32((weight / share) ** 0.5)
+            across[np.abs(across) < least] = 0
+            down[np.abs(down) < least] = 0
             spectrum = dark_target + np.float32(share) * fourier.forward(fourier.adjoint(across, down))
             sharp = fourier.backward(spectrum / (base + np.float32(share) * rough), shape)
             share *= 2
-        dark_share *= 2
+        dark_share *= 4
     return sharp

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -11,17 +12,19 @@ from typing import Any, Literal
 import numpy as np
 
 from cnlrn import classical, images
-from cnlrn.blur import BlurEstimator, of_picture
 from cnlrn.classical import kernels
 from cnlrn.classical.coarse_to_fine import crop_side
-from cnlrn.classical.engines import Deconvolution
+from cnlrn.classical.engines import Deconvolution, Enlargement
 from cnlrn.classical.fourier import Float
 from cnlrn.classical.hyper_laplacian import weight_for
 from cnlrn.classical.pictures import gray, noise_of
-from cnlrn.computing import Computing, Progress
 from cnlrn.errors import CnlrnError, nearest
 from cnlrn.images import LazyPicture, Picture, Spool
-from cnlrn.restorer import Restorer
+from cnlrn.restoration.blur import BlurEstimator, of_picture
+from cnlrn.restoration.computing import Computing, Progress
+from cnlrn.restoration.plan import Plan
+from cnlrn.restoration.restorer import Restorer
+from cnlrn.restoration.size import Size
 
 _ROOM = 1.3
 """A kernel's frame is so many times the estimated extent of the blur, and `_MORE` pixels more."""
@@ -32,7 +35,10 @@ _KERNEL_SHARE = 0.6
 
 
 class ClassicalRestorer(Restorer):
-    """A restorer that estimates each picture's kernel by a blind system and deblurs by it, at the picture's size."""
+    """A restorer without networks.
+
+    A blind system estimates each picture's kernel and deblurs by it, at the picture's size; others enlarge.
+    """
 
     def __init__(
         self,
@@ -48,7 +54,7 @@ class ClassicalRestorer(Restorer):
         """Choose a system.
 
         Args:
-            method: one of `classical.KERNELS`.
+            method: one of `classical.KERNELS`, or of `classical.ENLARGING`, which have no kernel.
             kernel_size: pixels a side that kernels fit into; by the estimate of the picture's blur when None.
             kernel_file: where to write a picture of the last kernel.
             threads, tile, max_pixels, damaged: as in `Restorer`; `threads` are those of the estimate of blur.
@@ -56,20 +62,32 @@ class ClassicalRestorer(Restorer):
         Raises:
             CnlrnError: there is no such method, or the kernel's size is not positive.
         """
-        if method not in classical.KERNELS:
-            raise CnlrnError(f"there is no method {method}: {nearest(method, list(classical.KERNELS))}")
+        methods = [*classical.KERNELS, *classical.ENLARGING]
+        if method not in methods:
+            raise CnlrnError(f"there is no method {method}: {nearest(method, methods)}")
+        if kernel_file is not None and method in classical.ENLARGING:
+            raise CnlrnError(f"{method} estimates no kernel; leave out --kernel")
         if kernel_size is not None and kernel_size < 1:
             raise CnlrnError(f"the kernel's size must be at least 1, not {kernel_size}")
-        self.engine = Deconvolution(method, kernels.point(3), 1.0)
+        self._blind = classical.KERNELS.get(method)
+        self.engine = Deconvolution(method, kernels.point(3), 1.0) if self._blind else Enlargement(method)
         self.tile, self.memory, self.ensemble, self.max_pixels, self.damaged = tile, None, False, max_pixels, damaged
         self._own_size = None
-        self._estimator = cache(lambda: BlurEstimator(threads=threads))
+        self._estimator = cache(lambda: BlurEstimator(threads=threads)) if self._blind else None
         self._kernel_size, self._kernel_file = kernel_size, kernel_file
+
+    def plan(self, picture: LazyPicture, size: Size, *, force: bool = False) -> Plan:
+        """As `Restorer.plan`; the picture is always deblurred at its full resolution."""
+        return replace(super().plan(picture, size, force=force), working_scale=None)
 
     @contextmanager
     def _network_result(
         self, picture: LazyPicture, exit_: int, target: Path | None, progress: Progress | None
     ) -> Iterator[Any]:
+        if self._blind is None:
+            with super()._network_result(picture, exit_, target, progress) as image:
+                yield image
+            return
         size = self._kernel_size or self._size_for(picture)
         middle = _middle(picture, crop_side(kernels.odd(size)))
 
@@ -81,7 +99,7 @@ class ClassicalRestorer(Restorer):
             if progress is not None:
                 progress(_KERNEL_SHARE + (1 - _KERNEL_SHARE) * part)
 
-        kernel = classical.KERNELS[self.engine.name](middle, size, progress=first)
+        kernel = self._blind(middle, size, progress=first)
         if self._kernel_file is not None:
             images.write(Picture(kernels.as_picture(kernel)), self._kernel_file, overwrite=True)
         engine = Deconvolution(self.engine.name, kernel, weight_for(noise_of(middle)))

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from cnlrn import networks, onnxfile
+from cnlrn import networks
+from cnlrn.engine import onnxfile
 from cnlrn.errors import CnlrnError
 from cnlrn.evaluation.systems import SCALE, Bicubic, Command, KernelGAN, Model, Network, Step, Steps
 from cnlrn.models import find
@@ -26,7 +27,7 @@ _LIBRARIES = ("cnlrn", "numpy", "onnxruntime", "torch")
 
 @dataclass(frozen=True)
 class Costs:
-    """Parameters, and multiply-accumulates per LR pixel; None where they are not known, as of a command."""
+    """Parameters, and multiply-accumulates per pixel of the blurry picture; None where not known, as of a command."""
 
     parameters: int | None
     macs: float | None

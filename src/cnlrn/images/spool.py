@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnlrn.errors import CannotWrite
+from cnlrn.files import present_folder
 from cnlrn.images.codecs import tiff
 from cnlrn.images.picture import as_vips, fits_memory
 from cnlrn.images.vips import pyvips
@@ -21,8 +22,8 @@ class Spool:
     """Samples that are computed in blocks, in any order: in memory, or in a file when they are many.
 
     The file is an uncompressed TIFF, which libvips reads piece by piece, where it would map raw samples into memory. It
-    takes room in the folder where the picture will be written, has no name there, and is gone when the spool is closed
-    or the process ends, however it does.
+    takes room in the folder where the picture will be written, or above it where that is absent, has no name there, and
+    is gone when the spool is closed or the process ends, however it does.
     """
 
     def __init__(self, height: int, width: int, bands: int, dtype: Any, target: Path | None) -> None:
@@ -39,7 +40,8 @@ class Spool:
             self._samples = np.empty(self._shape, dtype)
         else:
             with self._disk():
-                self._file = tempfile.TemporaryFile(buffering=0, dir=target.parent)  # noqa: SIM115 - closed by `close`
+                folder = present_folder(target)
+                self._file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed by `close`
 
     def __enter__(self) -> Self:
         """Nothing but itself."""

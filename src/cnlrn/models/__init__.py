@@ -1,6 +1,6 @@
 """The models that users choose by name: each is an ONNX file in this folder and a card, `NAME.json`, that tells its
-data, licences, recipe, measured figures and limits. Running a model is not here: see `cnlrn.engines`. What
-restores nothing lies in the folder `estimators`: see `cnlrn.blur`.
+data, licences, recipe, measured figures and limits. Running a model is not here: see `cnlrn.engine.onnx`. What
+restores nothing lies in the folder `estimators`: see `cnlrn.restoration.blur`.
 """
 
 from __future__ import annotations

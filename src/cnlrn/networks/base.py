@@ -2,7 +2,7 @@
 
 Networks only see 3-channel pictures whose sides are multiples of `RestorationNetwork.multiple`; padding, cropping, gray
 pictures and tiles where memory is short are dealt with here, once. Reading files and self-ensemble are not here: see
-`cnlrn.restorer`.
+`cnlrn.restoration.restorer`.
 """
 
 import math
@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cnlrn import tiles
 from cnlrn.errors import CnlrnError
 from cnlrn.networks import memory
+from cnlrn.restoration import tiling as tiles
 
 _SMALL = 96**2
 """LR pixels for which there is always memory."""
@@ -62,14 +62,14 @@ class RestorationNetwork(nn.Module):
         """
         raise NotImplementedError
 
-    def exits(self, lr: Tensor) -> dict[int, Tensor]:
+    def outputs(self, lr: Tensor) -> dict[int, Tensor]:
         """Restore `lr` (n, 3, h, w) at every scale: scale -> (n, 3, scale*h, scale*w), as `forward` does one by one.
 
         A subclass of several exits makes them all in one pass.
         """
         return {scale: self(lr, scale) for scale in self.scales}
 
-    def supervised(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
+    def training_outputs(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
         """The pictures that training compares with the sharp one, for each exit in `scales`: its own comes last.
 
         Before it come pictures of earlier stages, of any size, where a subclass has such and its paper trains them too.
@@ -77,14 +77,14 @@ class RestorationNetwork(nn.Module):
         if len(scales) == 1:
             (scale,) = scales
             return {scale: [self(lr, scale)]}
-        exits = self.exits(lr)
-        return {scale: [exits[scale]] for scale in scales}
+        outputs = self.outputs(lr)
+        return {scale: [outputs[scale]] for scale in scales}
 
     def survey(self, lr: Tensor) -> Tensor | None:
         """What the network has to know of a whole picture `lr` (n, 3, h, w) before it restores a part, (n, k).
 
         These are means over the picture's pixels. A subclass that needs any takes them as `survey` in `forward` and
-        `exits`, and makes them of `lr` itself if they are not given. None where it needs nothing.
+        `outputs`, and makes them of `lr` itself if they are not given. None where it needs nothing.
         """
         return None
 
@@ -92,11 +92,11 @@ class RestorationNetwork(nn.Module):
         """The features of level `index` of a part `lr` (n, 3, h, w): (n, channels, h/reduction, w/reduction).
 
         `survey` is that of the whole picture, and `before` are the features of the level before, None for the first. A
-        subclass with levels takes the last level's features as `features` in `forward` and `exits`.
+        subclass with levels takes the last level's features as `features` in `forward` and `outputs`.
         """
         raise NotImplementedError
 
-    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+    def project_target(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """What training should ask of the exit `scale` for `lr` in place of `target` (n, 3, scale*h, scale*w).
 
         A subclass whose results are bound to something, such as the light of `lr`, applies the same to `target`,

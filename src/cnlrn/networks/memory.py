@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cnlrn import tiles
+from cnlrn.restoration import tiling as tiles
 
 if TYPE_CHECKING:
     from cnlrn.networks.base import RestorationNetwork

@@ -1,4 +1,4 @@
-"""A trained network as an ONNX file that `cnlrn.engines` runs, checked against torch before anyone uses it."""
+"""A trained network as an ONNX file that `cnlrn.engine.onnx` runs, checked against torch before anyone uses it."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ class _Exits(nn.Module):
         self.network = network
 
     def forward(self, lr: Tensor, *told: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.network.exits(lr, *told[:1], *told[-1:] if self.network.coarse_to_fine else ())
+        outputs = self.network.outputs(lr, *told[:1], *told[-1:] if self.network.coarse_to_fine else ())
         befores = (None, *told[1:-1])[: len(self.network.coarse_to_fine)]
         made = (self.network.level(index, lr, told[0], before) for index, before in enumerate(befores))
         return (*(outputs[scale] for scale in self.network.scales), *made, *_survey(self.network, lr))

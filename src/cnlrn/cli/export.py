@@ -1,0 +1,25 @@
+"""`cnlrn export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnlrn.cli.options import Preset, extra, settings
+from cnlrn.cli.terminal import say
+
+
+def export(
+    model: Annotated[str, typer.Option(help="The network's name, e.g. cnlrn-s.")],
+    weights: Annotated[Path, typer.Option(help="Its weights: .safetensors, .pth or .pt.")],
+    out: Annotated[Path, typer.Option(help="Folder for MODEL.onnx, MODEL.safetensors and the card MODEL.json.")],
+    preset: Preset = None,
+) -> None:
+    """Write trained weights as a model that `cnlrn restore --model` takes."""
+    with extra():
+        from cnlrn.training.export import export_model
+
+    card = export_model(model, weights, out, settings(preset))
+    say(f"{out / card.file}: sha256 {card.sha256}")

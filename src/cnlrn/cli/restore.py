@@ -1,0 +1,146 @@
+"""`cnlrn restore`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cnlrn.cli.options import check_output
+from cnlrn.errors import CnlrnError
+
+
+def restore(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PICTURES...",
+            help="Files (PNG, JPEG, WebP, TIFF, AVIF, HEIC, BMP, GIF), folders, patterns such as 'photos/*.jpg', or - "
+            "for stdin.",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A file, or a folder for many, or - for stdout. If not given: files beside their source, the folder "
+            "FOLDER in FOLDER_restored.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A model that `cnlrn models` lists, or an .onnx file. If not given: cnlrn-s for results larger than "
+            "their picture, cnlrn-own for others, of which sharp ones are left as they are."
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="Estimate the blur's kernel and deblur by it, without a network and at the picture's own size: "
+            "dark-channel, fast-motion or unnatural-l0; see docs/classical.md."
+        ),
+    ] = None,
+    kernel: Annotated[
+        Path | None, typer.Option(help="With --method and one picture: also write the kernel, as a picture.")
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            help="Times as wide and high; 1 only makes sharper. If not given: 4, or 2 or 1 where the result would have "
+            "more than 36 megapixels."
+        ),
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Width of the result in pixels, instead of a scale.")] = None,
+    height: Annotated[int | None, typer.Option(help="Height of the result in pixels, instead of a scale.")] = None,
+    strength: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="How much of the restored picture there is in the result, from 0 to 1."),
+    ] = 1.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Deblur sharp pictures, too, instead of leaving them as they are.")
+    ] = False,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Mean over 8 flips and rotations: a little better, 8 times slower.")
+    ] = False,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="png, jpg, webp, tif or avif. If neither this nor -o tells: as the source, or png if that cannot be "
+            "written.",
+        ),
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="Names of results without extension; {stem} and {ext} of the source, {size}, {model}.")
+    ] = "{stem}_{size}",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also write NAME_compare.png beside each result: before and after.")
+    ] = False,
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Leave out what the file tells of the photo: EXIF, XMP and IPTC metadata.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Redo and replace results that exist, instead of skipping them.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object a picture, and one of totals.")] = False,
+    device: Annotated[str, typer.Option(help="What computes: cpu, or cuda, an NVIDIA GPU.")] = "cpu",
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Width and height of the piece of a picture that is computed at once, in its pixels: smaller takes "
+            "less memory and more time. From the free memory if not given.",
+        ),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads, all cores if not given.")] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Refuse larger pictures; 100 million if not given.")
+    ] = None,
+    damaged: Annotated[
+        Literal["refuse", "keep"],
+        typer.Option(help="refuse files that are damaged or cut short, or keep what can be read (exit code 1)."),
+    ] = "refuse",
+) -> None:
+    """Restore pictures: sharper, and four times as wide and high."""
+    from cnlrn import images
+    from cnlrn.cli.restoring import restore_files, restore_stream
+    from cnlrn.jobs.local import restore_all
+    from cnlrn.jobs.search import Search, one_file
+    from cnlrn.restoration.restorer import Restorer, Size
+
+    size = Size(scale, width, height)
+    suffix = f".{format_.lower().lstrip('.')}" if format_ else None
+    limit = images.MAX_PIXELS if max_pixels is None else max_pixels
+    make: Callable[[], Restorer] = partial(
+        Restorer, model, device=device, threads=threads, tile=tile, ensemble=ensemble, max_pixels=limit, damaged=damaged
+    )
+    options: dict[str, Any] = {"overwrite": overwrite, "strip": strip, "strength": strength, "force": force}
+    if method is not None or kernel is not None:
+        from cnlrn.cli.method import restorer_of
+
+        unfit = {"--model": model, "--ensemble": ensemble, "--device": device != "cpu"}
+        limits: dict[str, Any] = {"threads": threads, "tile": tile, "max_pixels": limit, "damaged": damaged}
+        make = restorer_of(method, kernel, inputs, overwrite=overwrite, unfit=unfit, **limits)
+    if json and sys.stdout is None:
+        raise CnlrnError("--json prints to stdout, which is closed")
+    if "-" in (*inputs, output):
+        if len(inputs) > 1 or json or compare:
+            raise CnlrnError("- stands for one picture, alone and without --json and --compare")
+        source = inputs[0] if inputs[0] == "-" else one_file(inputs[0])
+        target = None if output in ("-", None) else Path(output)
+        if target is not None:
+            check_output(target, overwrite)
+        sys.exit(restore_stream(make, source, target, size, suffix, **options))
+    search = Search(inputs, output, size, name, suffix, model or "")
+    if search.file is not None:
+        if format_ and images.format_of(str(suffix)) is not images.format_of(search.file.suffix, f"{search.file}: "):
+            raise CnlrnError(f"--format {format_} is not what the name {search.file} says; leave out one of them")
+        check_output(search.file, overwrite)
+    run = partial(restore_all, make(), search, compare=compare, **options)
+    sys.exit(restore_files(run, search, json))

@@ -1,0 +1,43 @@
+"""`cnlrn train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnlrn.cli.options import extra
+from cnlrn.cli.terminal import log_to_stderr, say
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A training recipe, a YAML file.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run, runs/RECIPE's name if not given; a run in it goes on.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, e.g. data.folder=photos; repeatable."),
+    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Weights to begin with; not used when a run goes on.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop at the first checkpoint after so many minutes.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Time 30 steps and keep nothing.")] = False,
+) -> None:
+    """Train a network, or go on where the run in --out was interrupted."""
+    import math
+
+    with extra():
+        from cnlrn.training import profiling, run
+        from cnlrn.training.recipe import load
+
+    log_to_stderr()
+    plan = load(recipe, set_ or [])
+    if profile:
+        if report := profiling.profile(plan):
+            say(report)
+        return
+    out = out or Path("runs") / recipe.stem
+    finished = run.train(plan, out, init, math.inf if minutes is None else minutes)
+    if finished.fabric.is_global_zero:
+        say(f"{out / 'weights.safetensors'}: {finished.step} steps, {finished.elapsed() / 3600:.2f} hours")

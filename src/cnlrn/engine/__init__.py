@@ -1,0 +1,1 @@
+"""An exported network: its file checked, and run by ONNX Runtime."""

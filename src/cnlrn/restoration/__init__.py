@@ -1,0 +1,1 @@
+"""Picture in, picture out: the size, the estimate of blur, the plan, the tiles and the result."""

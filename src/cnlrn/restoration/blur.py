@@ -1,0 +1,210 @@
+"""How a picture is blurred: estimated from windows all over it by a small ONNX file, without torch.
+
+A picture is looked at as it is first; where its shake is longer than one look can tell, again at a half and a quarter
+of its size. What to do about the blur is not decided here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnlrn import images
+from cnlrn.engine import onnxfile
+from cnlrn.errors import DamagedModel
+from cnlrn.images import LazyPicture
+
+FOLDER = Path(__file__).parents[1] / "models" / "estimators"
+"""Beside the models that restore, not among them."""
+
+Reader = Callable[[int, int, int, int], NDArray[Any]]
+"""Gives the part (height, width, 3) of a picture that begins at (top, left): `read(top, left, height, width)`."""
+
+_KINDS: tuple[Literal["sharp", "shake", "defocus"], ...] = ("sharp", "shake", "defocus")
+_WINDOW = 256
+_WINDOWS = 64
+_LEAST, _MULTIPLE, _GRID = 64, 16, 16
+_TOGETHER = 8
+"""Windows computed at once, which bounds memory."""
+_LONGEST, _WIDEST = 40.0, 20.0
+"""Extent of a shake and radius of a defocus, in pixels, beyond which to look again at a reduced picture."""
+_REDUCTIONS = (1, 2, 4)
+_STRAIGHT = 0.25
+"""Elongation from which a shake has a direction."""
+_UNCOMPRESSED = 97.5
+"""JPEG quality from which nothing of it is seen."""
+_QUIET = 4  # only what is fatal: every other error comes as an exception
+
+
+@dataclass(frozen=True)
+class Blur:
+    """What blurred a picture, in pixels of it.
+
+    `extent` is how far the picture moved during a shake, the radius of a defocus (or about twice the standard deviation
+    of a gaussian blur), and 0 for a sharp picture. `direction` of a shake is in degrees, 0 from left to right, 45 from
+    the upper left to the lower right, below 180; None where it has none. `noise` is a standard deviation in 255ths of
+    the range of values. `jpeg_quality`, 1 to 100, is None where no compression is seen. `certainty`, 0 to 1, is that
+    of `kind`.
+    """
+
+    kind: Literal["sharp", "shake", "defocus"]
+    extent: float
+    direction: float | None
+    noise: float
+    jpeg_quality: int | None
+    certainty: float
+
+    def words(self) -> str:
+        """The same for a person."""
+        direction = "" if self.direction is None else f" at {self.direction:.0f} degrees"
+        kind = {
+            "sharp": "sharp",
+            "shake": f"shake of about {self.extent:.0f} pixels{direction}",
+            "defocus": f"out of focus by about {self.extent:.0f} pixels",
+        }[self.kind]
+        quality = "" if self.jpeg_quality is None else f", JPEG quality about {self.jpeg_quality}"
+        return f"{kind} ({self.certainty:.0%} certain), noise {self.noise:.1f}{quality}"
+
+
+class BlurEstimator:
+    """The estimator that comes with the package, run by ONNX Runtime on the CPU."""
+
+    def __init__(self, folder: Path = FOLDER, threads: int | None = None) -> None:
+        """Open `blur.onnx` in `folder`, whose checksum `blur.json` beside it holds; `threads` is the number of CPU
+        threads, all cores when None.
+
+        Raises:
+            CnlrnError: there are no such files, or they are damaged.
+        """
+        import onnxruntime
+
+        try:
+            model = (folder / "blur.onnx").read_bytes()
+            expected = json.loads((folder / "blur.json").read_bytes())["sha256"]
+        except OSError as error:
+            raise DamagedModel(f"the estimator in {folder} cannot be read ({error.strerror})") from error
+        except (ValueError, KeyError) as error:
+            raise DamagedModel(f"{folder / 'blur.json'} is damaged; install cnlrn again") from error
+        if hashlib.sha256(model).hexdigest() != expected:
+            raise DamagedModel(f"{folder / 'blur.onnx'} is damaged (its checksum differs); install cnlrn again")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = _QUIET
+        self._see, self._tell = (
+            onnxruntime.InferenceSession(
+                onnxfile.keep_output(model, output), options, providers=["CPUExecutionProvider"]
+            )
+            for output in ("seen", "told")
+        )
+
+    def estimate(self, windows: NDArray[Any]) -> Blur:
+        """The blur of a picture from windows (n, h, w, 3) of it, RGB, integers of full range or floats in [0, 1].
+
+        Windows of at least 64 pixels a side, cut at multiples of 16 so that JPEG's grid lies alike in all, tell most;
+        smaller ones are mirrored. Shakes of more than about 64 pixels are not told: see `estimate_picture`.
+        """
+        values = _as_floats(windows)
+        pad = [(0, max(_LEAST, side + -side % _MULTIPLE) - side) for side in values.shape[1:3]]
+        values = np.pad(values, ((0, 0), *pad, (0, 0)), mode="symmetric").transpose(0, 3, 1, 2)
+        seen = [
+            self._see.run(None, {"windows": np.ascontiguousarray(values[first : first + _TOGETHER])})[0]
+            for first in range(0, len(values), _TOGETHER)
+        ]
+        means = np.concatenate(seen).mean(0, keepdims=True)
+        return _blur(self._tell.run(None, {"means": means})[0][0])
+
+    def estimate_picture(self, picture: NDArray[Any] | Reader, height: int = 0, width: int = 0) -> Blur:
+        """The blur of a picture (height, width, 3) as in `estimate`, or of one of this `height` and `width` that is
+        read in parts. Of a large picture 64 windows, spread evenly, are looked at.
+        """
+        if isinstance(picture, np.ndarray):
+            height, width = picture.shape[:2]
+        blur: Blur | None = None
+        for reduction in _REDUCTIONS:
+            if blur and min(height, width) < reduction * _LEAST:
+                break
+            look = self.estimate(windows(picture, height, width, reduction))
+            if blur:  # noise and compression show at full size alone
+                look = replace(look, extent=look.extent * reduction, noise=blur.noise, jpeg_quality=blur.jpeg_quality)
+            blur = look
+            if blur.extent <= reduction * {"sharp": 0.0, "shake": _LONGEST, "defocus": _WIDEST}[blur.kind]:
+                break
+        assert blur is not None
+        return blur
+
+
+def of_picture(estimator: BlurEstimator, picture: LazyPicture) -> Blur:
+    """The blur of an open picture; what alpha hides counts too. CnlrnError where it is damaged."""
+    colours = picture.image.bands - picture.has_alpha
+    colour = picture.image.extract_band(0, n=colours)
+    colour = colour if colours == 3 else colour.bandjoin([colour, colour])
+
+    def read(top: int, left: int, height: int, width: int) -> NDArray[Any]:
+        return images.as_array(colour.crop(left, top, width, height))
+
+    picture.decode()
+    return estimator.estimate_picture(read, picture.height, picture.width)
+
+
+def windows(picture: NDArray[Any] | Reader, height: int, width: int, reduction: int = 1) -> NDArray[np.float32]:
+    """Windows (n, h, w, 3), float32 in [0, 1], of at most 256x256 pixels, n at most 64, spread evenly over a picture
+    as `BlurEstimator.estimate_picture` has it, reduced by `reduction` with means."""
+    rows, columns = (min(_WINDOW, max(1, side // reduction)) for side in (height, width))
+    down, across = -(-height // (reduction * rows)), -(-width // (reduction * columns))
+    if down * across > _WINDOWS:
+        down = min(down, _WINDOWS, max(1, round((_WINDOWS * height / width) ** 0.5)))
+        across = min(across, _WINDOWS // down)
+    tall, wide = (min(reduction * length, side) for length, side in ((rows, height), (columns, width)))
+    parts = []
+    for top in _spread(height, tall, down):
+        for left in _spread(width, wide, across):
+            if isinstance(picture, np.ndarray):
+                part = picture[top : top + tall, left : left + wide]
+            else:
+                part = picture(top, left, tall, wide)
+            parts.append(_reduced(_as_floats(part), reduction))
+    return np.stack(parts)
+
+
+def _spread(side: int, window: int, count: int) -> list[int]:
+    """Where `count` windows along a side begin, on JPEG's grid."""
+    return [(side - window) * i // max(1, count - 1) // _GRID * _GRID for i in range(count)]
+
+
+def _reduced(part: NDArray[np.float32], by: int) -> NDArray[np.float32]:
+    """(h, w, 3) to means of by x by pixels; what is left over at the end is left out."""
+    height, width = part.shape[0] // by * by, part.shape[1] // by * by
+    if by == 1 or not height or not width:
+        return part
+    return np.asarray(part[:height, :width].reshape(height // by, by, width // by, by, -1).mean((1, 3)), np.float32)
+
+
+def _as_floats(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Integers of full range, or floats in [0, 1], as float32."""
+    full = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
+    return pixels.astype(np.float32) / np.float32(full)
+
+
+def _blur(told: NDArray[np.float32]) -> Blur:
+    """The numbers that the network tells (9), as `networks.estimator.TOLD` has them, in words."""
+    kinds, (extent, across, down, radius, noise, compression) = told[:3], map(float, told[3:])
+    shares = np.exp(kinds - kinds.max())
+    place = int(kinds.argmax())
+    kind = _KINDS[place]
+    straight = kind == "shake" and np.hypot(across, down) >= _STRAIGHT
+    quality = 100 - 4 * np.expm1(max(compression, 0.0))
+    return Blur(
+        kind,
+        {"sharp": 0.0, "shake": float(np.exp(extent)), "defocus": float(np.exp(radius))}[kind],
+        float(np.degrees(np.arctan2(down, across)) / 2 % 180) if straight else None,
+        float(np.expm1(max(noise, 0.0))),
+        None if quality >= _UNCOMPRESSED else max(1, round(quality)),
+        float(shares[place] / shares.sum()),
+    )

@@ -1,0 +1,491 @@
+"""Picture in, picture out: the one way in which files, arrays and Pillow images are restored.
+
+Here what is given is opened, the exit of the network is chosen, and a size that no exit gives is resized from one that
+does. What a network computes on, files and engines are rooms of their own.
+"""
+
+from __future__ import annotations
+
+import numbers
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
+
+from numpy.typing import NDArray
+
+from cnlrn import forks, images
+from cnlrn.engine.onnx import Engine, OnnxEngine
+from cnlrn.errors import CnlrnError, OutputExists, TooLarge
+from cnlrn.images import LazyPicture, Picture, Spool
+from cnlrn.models import DEFAULT, OWN_SIZE, find
+from cnlrn.restoration import blur, given
+from cnlrn.restoration.computing import Computing
+from cnlrn.restoration.computing import Progress as Progress
+from cnlrn.restoration.given import Data, PillowImage
+from cnlrn.restoration.plan import Action, Plan, working_scale_for
+from cnlrn.restoration.plan import action as planned
+from cnlrn.restoration.size import AUTOMATIC, shown, whole
+from cnlrn.restoration.size import Size as Size
+
+_WAITING = 100_000_000  # bytes of a picture or result that wait in memory; of a larger one they wait on disk
+_LARGEST_RESIZED = 10_000_000  # width or height that libvips resizes to, at least
+_ENLARGEMENT = 16  # output pixels for each of the most input pixels that are let in
+
+
+_Path = str | os.PathLike[str]
+_Same = TypeVar("_Same", bound=Picture | NDArray[Any] | PillowImage)
+
+
+class Restorer:
+    """A model, loaded once, that restores any number of pictures, from several threads if need be."""
+
+    def __init__(
+        self,
+        model: _Path | None = None,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        tile: int | None = None,
+        memory: int | None = None,
+        ensemble: bool = False,
+        max_pixels: int = images.MAX_PIXELS,
+        damaged: Literal["refuse", "keep"] = "refuse",
+    ) -> None:
+        """Load a model.
+
+        Args:
+            model: a name that `cnlrn.models()` lists, or the path of an ONNX file made by `cnlrn export`. None is
+                cnlrn-s for results that are larger than their picture, and cnlrn-own for others, of which sharp
+                pictures are left as they are.
+            device: "cpu" or "cuda".
+            threads: CPU threads that compute; all cores when None.
+            tile: side of what is computed at once, in LR pixels, the context around it not counted; chosen by `memory`
+                when None. Smaller needs less memory and more time, and gives the same picture. Only the tiles of a
+                model that looks at the whole picture are blended and differ a little.
+            memory: bytes that computing may take beside Python, the model and the picture, by what the shipped models
+                were seen to take; 400 MB, or a quarter of the free memory if that is less, when None.
+            ensemble: average the results of the eight flips and rotations of the input (x8 self-ensemble, Lim et al.,
+                EDSR, CVPRW 2017, sec. 3.4): a little better, eight times slower.
+            max_pixels: files of larger pictures are refused, and so are results of more than 16 times as many pixels.
+            damaged: "refuse" files that are damaged or cut short, or "keep" what can be read of them, with a warning.
+
+        Raises:
+            CnlrnError: unknown model or device, damaged model file, a number below 1 or not whole, or this process was
+                forked from one that had loaded a model.
+        """
+        forks.check()
+        counts = {"threads": threads, "tile": tile, "memory": memory, "max_pixels": max_pixels}
+        threads, tile, memory, max_pixels = (_count(option, value) for option, value in counts.items())
+        if damaged not in ("refuse", "keep"):
+            raise CnlrnError(f"damaged must be 'refuse' or 'keep', not {shown(damaged)}")
+        named = DEFAULT if model is None else model
+        path, sha256 = find(named if isinstance(named, str) else _path(named, "a model"))
+        self.engine: Engine = OnnxEngine(path, sha256=sha256, device=device, threads=threads)
+        self.tile, self.memory, self.ensemble, self.max_pixels = tile, memory, ensemble, max_pixels
+        self.damaged: Literal["refuse", "keep"] = damaged
+        self._own_size: Callable[[], Restorer] | None = None
+        self._estimator: Callable[[], blur.BlurEstimator] | None = None
+        if model is None:
+            options: dict[str, Any] = {"device": device, "threads": threads, "tile": tile, "memory": memory}
+            options |= {"ensemble": ensemble, "max_pixels": max_pixels}
+            self._own_size = cache(partial(Restorer, OWN_SIZE, **options))
+            self._estimator = cache(partial(blur.BlurEstimator, threads=threads))
+
+    @overload
+    def restore(
+        self,
+        picture: _Path,
+        scale: float | None = ...,
+        *,
+        width: int | None = ...,
+        height: int | None = ...,
+        output: _Path | None = ...,
+        overwrite: bool = ...,
+        format: str | None = ...,
+        strip: bool = ...,
+        strength: float = ...,
+        force: bool = ...,
+        progress: Progress | None = ...,
+    ) -> Path: ...
+    @overload
+    def restore(
+        self,
+        picture: Data,
+        scale: float | None = ...,
+        *,
+        width: int | None = ...,
+        height: int | None = ...,
+        format: str | None = ...,
+        strip: bool = ...,
+        strength: float = ...,
+        force: bool = ...,
+        progress: Progress | None = ...,
+    ) -> bytes: ...
+    @overload
+    def restore(
+        self,
+        picture: _Same,
+        scale: float | None = ...,
+        *,
+        width: int | None = ...,
+        height: int | None = ...,
+        strip: bool = ...,
+        strength: float = ...,
+        force: bool = ...,
+        progress: Progress | None = ...,
+    ) -> _Same: ...
+
+    def restore(
+        self,
+        picture: Any,
+        scale: float | None = None,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        output: _Path | None = None,
+        overwrite: bool = False,
+        format: str | None = None,
+        strip: bool = False,
+        strength: float = 1.0,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Any:
+        """Restore a picture: sharper, and `scale` times as wide and high.
+
+        Args:
+            picture: one of
+                a path: the result is written to a file, and its path returned; large ones wait on disk;
+                the bytes of a picture file (bytes, bytearray, memoryview), or a binary file that is open at them, such
+                as a BytesIO, which is read to its end: the result is the bytes of a file;
+                a Pillow image (any mode but "I" and "F"): the result is one, with the same `info`;
+                an array, height x width or height x width x channels (1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), uint8,
+                uint16 or float32 in [0, 1]: the result is one of the same kind;
+                a `cnlrn.images.Picture`: the result is one.
+            scale: when neither scale nor width nor height is given, 4 if the result has at most 36 megapixels then,
+                else 2 if it has, else 1. The exits of the network give 1 (sharper only), 2 and 4; anything else is
+                resized (Lanczos) from the next larger exit, or from the largest (bicubic).
+            width, height: size of the result in pixels instead of a scale; one is enough, the other follows.
+            output: of a path, the file to write, in the format of its extension; when None NAME_x4 (after its scale)
+                beside the picture. Folders that are absent are made when the result is written.
+            overwrite: replace the file if it exists.
+            format: of the result of bytes, or of a path without `output`: "png", "jpg", "webp", "tif" or "avif". When
+                None that of the picture where it is one of these, PNG otherwise.
+            strip: leave out EXIF, XMP and IPTC metadata; the colour profile and the resolution stay.
+            strength: 0 to 1: how much of the restored picture there is in the result; the rest is the picture as it
+                was, enlarged.
+            force: restore pictures that are sharp, too, where the restorer chooses the model.
+            progress: called with the part that is computed, from 0 to 1, a few times.
+
+        Raises:
+            CnlrnError: the picture cannot be read or is of another kind or too large, a size that makes no sense, or
+                the output exists or cannot be written.
+        """
+        forks.check()
+        size = Size(scale, width, height)
+        if progress is not None and not callable(progress):
+            raise CnlrnError(f"progress is a function that is called with a number, not {shown(progress)}")
+        suffix = None if format is None else given.format_suffix(format)
+        if isinstance(strength, bool) or not isinstance(strength, numbers.Real) or not 0 <= strength <= 1:
+            raise CnlrnError(f"strength must be a number from 0 to 1, not {shown(strength)}")
+        options: dict[str, Any] = {"strip": strip, "strength": float(strength), "progress": progress}
+        if isinstance(picture, str | os.PathLike):
+            source = _path(picture, "a picture")
+            if output is not None and suffix is not None:
+                raise CnlrnError("the extension of the output names the format; leave out one of them")
+            target = None if output is None else _checked(_path(output, "an output"), overwrite)
+            opened = self._warned(images.open_picture(source, self.max_pixels, self.damaged))
+            if target is None:
+                name = f"{source.stem}_{self.settled(size, opened).tag}{suffix or given.kept_suffix(source)}"
+                target = _checked(source.with_name(name), overwrite)
+            plan = self.plan(opened, size, force=force)
+            with self.compute(opened, plan, target=target, **options) as restored:
+                images.write(restored, target)
+            return target
+        if output is not None:
+            raise CnlrnError("an output file goes with the path of a picture; write this result yourself")
+        if suffix is not None and not given.is_data(picture):
+            raise CnlrnError("a format goes with the path or the bytes of a picture; this result is no file")
+        opened = self._warned(given.open_given(picture, self.max_pixels, self.damaged))
+        suffix = suffix or given.kept_suffix(opened)
+        with self.compute(opened, self.plan(opened, size, force=force), suffix=suffix, **options) as restored:
+            return given.like(picture, restored, suffix)
+
+    def inspect(
+        self,
+        picture: Any,
+        scale: float | None = None,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        force: bool = False,
+    ) -> Plan:
+        """Tell how a picture is blurred, what `restore` with the same arguments does with it, and what that takes.
+
+        `seconds` in what is returned come from a short trial on this machine, and leave out reading and writing;
+        `memory` is that of the whole process.
+
+        Raises:
+            CnlrnError: as `restore` does for the picture and its size.
+        """
+        if isinstance(picture, str | os.PathLike):
+            opened = images.open_picture(_path(picture, "a picture"), self.max_pixels, self.damaged)
+        else:
+            opened = given.open_given(picture, self.max_pixels, self.damaged)
+        plan = self.plan(opened, Size(scale, width, height), force=force)
+        seconds = self._expected_seconds(plan)
+        return replace(plan, seconds=seconds, memory=self._expected_memory(plan, opened))
+
+    def _expected_seconds(self, plan: Plan) -> float:
+        if plan.action == "leave":
+            return 0.0
+        model = self._model_for(plan.action)
+        pace = model._pace(model._exit(max(plan.result_width / plan.width, plan.result_height / plan.height)))
+        if plan.action == "enlarge" and plan.working_scale is not None:
+            pace += self._model_for("deblur")._pace(1) / plan.working_scale**2
+        return plan.width * plan.height * pace
+
+    def _expected_memory(self, plan: Plan, picture: LazyPicture) -> int:
+        """Bytes that this process takes with its model loaded, the picture decoded, and what computing takes."""
+        import psutil
+
+        computing = 0 if plan.action == "leave" else self._model_for(plan.action)._computing.expected_memory(picture)
+        pixel = picture.image.bands * picture.dtype.itemsize
+        sides = (picture.width, picture.height), (plan.result_width, plan.result_height)
+        waiting: int = sum(min(width * height * pixel, _WAITING) for width, height in sides)
+        taken: int = psutil.Process().memory_info().rss
+        return taken + waiting + computing
+
+    @cache  # noqa: B019 - as many values as the network has exits, for as long as the restorer lives
+    def _pace(self, exit_: int) -> float:
+        return self._computing.pace(exit_)
+
+    def _warned(self, opened: LazyPicture) -> LazyPicture:
+        """The picture, with a warning if it is damaged."""
+        if opened.damage is not None:
+            warnings.warn(opened.damage, stacklevel=3)
+        return opened
+
+    def settled(self, size: Size, picture: LazyPicture) -> Size:
+        """What an automatic size comes to for a picture: see `Size.settled`."""
+        scales = self.engine.scales if self._own_size is None else AUTOMATIC
+        return size.settled(picture.width, picture.height, scales)
+
+    def plan(self, picture: LazyPicture, size: Size, *, force: bool = False) -> Plan:
+        """Decide what to do with an open picture; errors are those of `restore`.
+
+        Where the restorer chooses the model, the picture's blur is estimated, and one that is sharp already and shall
+        not become larger is left as it is, but with `force`.
+        """
+        forks.check()
+        asked, size = size, self.settled(size, picture)
+        width, height = size.of(picture.width, picture.height)
+        if width * height > _ENLARGEMENT * self.max_pixels:
+            raise TooLarge(
+                f"the result would have {width}x{height} pixels, more than {_ENLARGEMENT} times the limit of "
+                f"{self.max_pixels}; if it is what you want, raise the limit (--max-pixels)"
+            )
+        told = None if self._estimator is None else blur.of_picture(self._estimator(), picture)
+        action = planned(told, grows=size.enlarges(picture.width, picture.height), force=force)
+        model = None if action == "leave" else self._model_for(action).engine.name
+        working_scale = None if told is None or action == "leave" else working_scale_for(told, action)
+        return Plan(picture.width, picture.height, told, action, model, asked, width, height, working_scale)
+
+    @contextmanager
+    def compute(
+        self,
+        picture: LazyPicture,
+        plan: Plan,
+        *,
+        target: Path | None = None,
+        suffix: str = ".png",
+        strip: bool = False,
+        strength: float = 1.0,
+        progress: Progress | None = None,
+    ) -> Iterator[LazyPicture]:
+        """Do what was planned for an open picture, and hold the result for as long as the context lasts.
+
+        `target`: the file that it will be written to; a large result waits on disk beside it, and without it in memory.
+        `suffix`: without a target, the extension of the format that it will be encoded in. The other arguments and
+        errors are those of `restore`.
+        """
+        forks.check()
+        width, height = plan.result_width, plan.result_height
+        images.format_of(target.suffix if target else suffix).check_size(width, height)
+        model = self._model_for(plan.action)
+        exit_ = 1 if plan.action == "leave" else model._exit(max(width / picture.width, height / picture.height))
+        exit_height, exit_width = picture.height * exit_, picture.width * exit_
+        if max(width, height) > _LARGEST_RESIZED and (width, height) != (exit_width, exit_height):
+            raise TooLarge(
+                f"the result would have {width}x{height} pixels, and a picture can be resized to at most "
+                f"{_LARGEST_RESIZED} a side; make it smaller"
+            )
+        with ExitStack() as held:
+            image = picture.image
+            if plan.working_scale is not None:
+                told = progress if plan.action == "deblur" else None
+                image = held.enter_context(self._deblurred(picture, plan.working_scale, target, told))
+            if plan.action == "enlarge" or (plan.action == "deblur" and plan.working_scale is None):
+                source = replace(picture, image=image)
+                image = held.enter_context(model._network_result(source, exit_, target, progress))
+            if (width, height) != (exit_width, exit_height):
+                image = _resized(image, width, height)
+            if strength < 1 and image is not picture.image:
+                image = _mixed(image, _resized(picture.image, width, height), strength)
+            extras = picture.extras() | ({"metadata": {}} if strip else {}) | {"is_result": True}
+            untouched = image is picture.image and not strip and picture.damage is None
+            result = replace(picture, image=image, damage=None, is_untouched=untouched, **extras)
+            yield replace(result, notes=images.left_out(result, target.suffix if target else suffix))
+
+    def _model_for(self, action: Action) -> Restorer:
+        """The restorer whose model does this."""
+        return self if self._own_size is None or action == "enlarge" else self._own_size()
+
+    @contextmanager
+    def _deblurred(
+        self, picture: LazyPicture, working_scale: int, target: Path | None, progress: Progress | None
+    ) -> Iterator[Any]:
+        """The picture deblurred at its own size: a libvips image.
+
+        With a `working_scale` of more than 1 it is reduced by that, and what the model changes in it is enlarged and
+        added to the picture.
+        """
+        small = picture
+        if working_scale > 1:
+            sides = (max(1, round(side / working_scale)) for side in (picture.width, picture.height))
+            small = replace(picture, image=_resized(picture.image, *sides))
+        with self._model_for("deblur")._network_result(small, 1, target, progress) as image:
+            if working_scale > 1:
+                change = image.cast("float") - small.image.cast("float")
+                across, down = picture.width / small.width, picture.height / small.height
+                changed = picture.image.cast("float") + change.resize(across, vscale=down)
+                image = _rounded(changed, picture.image.format)
+            yield image
+
+    @contextmanager
+    def _network_result(
+        self, picture: LazyPicture, exit_: int, target: Path | None, progress: Progress | None
+    ) -> Iterator[Any]:
+        """What an exit of the network makes of a picture, alpha last: a libvips image."""
+        with Spool(picture.height * exit_, picture.width * exit_, picture.image.bands, picture.dtype, target) as spool:
+            self._computing.fill(spool, picture, exit_, target, progress)
+            if spool.on_disk:  # an encoder of large pictures needs the room
+                self.engine.release()
+            yield spool.image()
+
+    @property
+    def _computing(self) -> Computing:
+        return Computing(self.engine, self.tile, self.memory, self.ensemble)
+
+    def _exit(self, factor: float) -> int:
+        """The smallest exit that enlarges at least `factor` times, or else the largest."""
+        enough = [scale for scale in self.engine.scales if scale >= factor * (1 - 1e-6)]
+        return min(enough) if enough else max(self.engine.scales)
+
+
+class _InspectOptions(TypedDict, total=False):
+    """Keywords of `Restorer.inspect`."""
+
+    scale: float | None
+    width: int | None
+    height: int | None
+    force: bool
+
+
+class _Options(_InspectOptions, total=False):
+    """Keywords of `Restorer.restore`."""
+
+    strip: bool
+    strength: float
+    progress: Progress | None
+
+
+class _DataOptions(_Options, total=False):
+    """More of them, for bytes."""
+
+    format: str | None
+
+
+class _FileOptions(_DataOptions, total=False):
+    """More of them, for paths."""
+
+    output: _Path | None
+    overwrite: bool
+
+
+@overload
+def restore(picture: _Path, *, model: _Path | None = ..., **options: Unpack[_FileOptions]) -> Path: ...
+@overload
+def restore(picture: Data, *, model: _Path | None = ..., **options: Unpack[_DataOptions]) -> bytes: ...
+@overload
+def restore(picture: _Same, *, model: _Path | None = ..., **options: Unpack[_Options]) -> _Same: ...
+
+
+def restore(picture: Any, *, model: _Path | None = None, **options: Unpack[_FileOptions]) -> Any:
+    """Restore one picture; arguments, result and errors are those of `Restorer.restore`.
+
+    The model is loaded anew each time: for more than a few pictures keep a `Restorer`.
+
+    >>> import numpy as np
+    >>> restore(np.zeros((30, 40, 3), np.uint8), scale=2).shape
+    (60, 80, 3)
+    """
+    return Restorer(model).restore(picture, **options)
+
+
+def inspect(picture: Any, *, model: _Path | None = None, **options: Unpack[_InspectOptions]) -> Plan:
+    """Tell how a picture is blurred and what would be done with it; arguments, result and errors are those of
+    `Restorer.inspect`."""
+    return Restorer(model).inspect(picture, **options)
+
+
+def _checked(target: Path, overwrite: bool) -> Path:
+    """A file that is about to be written; CnlrnError where it may not or cannot be."""
+    images.check_target(target)
+    if target.exists() and not overwrite:
+        raise OutputExists(f"{target} exists; say overwrite to replace it, or give another name")
+    return target
+
+
+def _path(given: object, what: str) -> Path:
+    """A path that was given as `what`; CnlrnError where it cannot be one."""
+    try:
+        path = Path(given)  # type: ignore[arg-type]
+    except TypeError:
+        path = Path()
+    if not path.name or "\0" in str(path):
+        raise CnlrnError(f"{shown(given)} is no name of {what} file")
+    return path
+
+
+def _count(option: str, value: object) -> Any:
+    """A number of at least 1 that was given as `option`, or None; CnlrnError where it is neither."""
+    if value is None:
+        return None
+    number = whole(option, value)
+    if number < 1:
+        raise CnlrnError(f"{option} must be at least 1, not {shown(value)}")
+    return number
+
+
+def _mixed(restored: Any, before: Any, strength: float) -> Any:
+    """Two libvips images of one size and format, the second with a weight of 1 - `strength`."""
+    return _rounded(restored.cast("float") * strength + before.cast("float") * (1 - strength), restored.format)
+
+
+def _rounded(image: Any, samples: str) -> Any:
+    """A libvips image of floating point, in the format `samples`."""
+    return image.clamp() if samples == "float" else image.rint().cast(samples)
+
+
+def _resized(image: Any, width: int, height: int) -> Any:
+    """A libvips image at another size, by Lanczos' kernel, antialiased; what grows is interpolated bicubically.
+
+    In floating point, because libvips' integer kernels sum to a little less than one.
+    """
+    resized = image.cast("float").resize(width / image.width, vscale=height / image.height, kernel="lanczos3")
+    return _rounded(resized, image.format)
