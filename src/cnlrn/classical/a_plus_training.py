@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--patches", type=int, default=2000, help="of each photo")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, help="a card of a model that was trained on FOLDER, whose data are listed")
     given = parser.parse_args()
     rng = np.random.default_rng(given.seed)
     paths = sorted(path for path in given.folder.iterdir() if path.suffix in (".jpg", ".png"))
@@ -52,6 +53,7 @@ def main() -> None:
         "description": "A+ (Timofte et al. 2014), x4",
         "trained_on": f"{len(chosen)} photos, {given.patches} patches each, seed {given.seed}",
         "anchors": given.anchors,
+        "data": json.loads(given.data.read_bytes())["data"] if given.data else [],
         "sha256": hashlib.sha256(given.output.read_bytes()).hexdigest(),
     }
     given.output.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")

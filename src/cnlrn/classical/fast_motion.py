@@ -20,7 +20,7 @@ _SCHEME = Scheme(steps=7, coarse_ridge=5.0)
 _SHARE = 0.025
 """How many gradients are strong, see `strong`."""
 _DECAY = 0.7
-"""By which the filters of the prediction weaken from step to step; 0.9 in the paper. The last edges are natural ones."""
+"""By which the prediction's filters weaken from step to step, so that the last edges are natural; 0.9 in the paper."""
 _REACH, _NEAR, _ALIKE, _TIME = 2, 2.0, 0.5, 1.0
 """A bilateral filter of 5x5 pixels, its sigmas in pixels and in values of [0, 1], and the shock filter's time step
 (section 4.2)."""
