@@ -169,7 +169,8 @@ class Restorer:
             scale: when neither scale nor width nor height is given, 4 if the result has at most 36 megapixels then,
                 else 2 if it has, else 1. The exits of the network give 1 (sharper only), 2 and 4; anything else is
                 resized (Lanczos) from the next larger exit, or from the largest (bicubic).
-            width, height: size of the result in pixels instead of a scale; one is enough, the other follows.
+            width: of the result in pixels, instead of a scale; the height follows if it is not given.
+            height: of the result in pixels, likewise.
             output: of a path, the file to write, in the format of its extension; when None NAME_x4 (after its scale)
                 beside the picture. Folders that are absent are made when the result is written.
             overwrite: replace the file if it exists.
