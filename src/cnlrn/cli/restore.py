@@ -101,7 +101,8 @@ def restore(
     from cnlrn.cli.restoring import restore_files, restore_stream
     from cnlrn.jobs.local import restore_all
     from cnlrn.jobs.search import Search, one_file
-    from cnlrn.restoration.restorer import Restorer, Size
+    from cnlrn.restoration.restorer import Restorer
+    from cnlrn.restoration.size import Size
 
     size = Size(scale, width, height)
     suffix = f".{format_.lower().lstrip('.')}" if format_ else None

@@ -20,8 +20,9 @@ from cnlrn.errors import CnlrnError
 from cnlrn.files import is_there
 from cnlrn.images import LazyPicture
 from cnlrn.jobs.search import Job, Search, sheet_of
+from cnlrn.restoration.computing import Progress
 from cnlrn.restoration.plan import Plan
-from cnlrn.restoration.restorer import Progress, Restorer
+from cnlrn.restoration.restorer import Restorer
 
 __all__ = ["Job", "Outcome", "Search", "restore_all"]
 
