@@ -23,6 +23,7 @@ from cnlrn import interruption
 from cnlrn.errors import CnlrnError, OutputExists
 from cnlrn.files import check_place, is_folder, is_there, make_folder
 from cnlrn.models import DEFAULT
+from cnlrn.server.command import serve
 from cnlrn.terminal import complain, log_to_stderr, printable, say, told_of_stdout
 
 
@@ -532,6 +533,9 @@ def export(
 
     card = export_model(model, weights, out, dict(_number(setting) for setting in preset or ()))
     say(f"{out / card.file}: sha256 {card.sha256}")
+
+
+app.command()(serve)
 
 
 def _number(setting: str) -> tuple[str, float]:

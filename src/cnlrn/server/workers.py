@@ -1,0 +1,238 @@
+"""What computes: one pool of threads for all requests, sized to the cores and the memory.
+
+A picture whose result is large waits for others of its kind and occupies one worker, so that small ones are not held up
+and two large ones never need memory at once. Whatever is computed can be cancelled, and ends by itself when it has
+taken too long. HTTP is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from cnlrn import files, images
+from cnlrn.errors import NoSuchModel, nearest, writing
+from cnlrn.images import LazyPicture
+from cnlrn.models import models
+from cnlrn.plan import Plan
+from cnlrn.restorer import Restorer
+from cnlrn.server.problems import Cancelled, OutOfTime, is_busy, is_closing
+from cnlrn.server.schemas import Options, Wish
+from cnlrn.server.settings import Settings, own_folder, worker_count
+
+_LARGE = 4_000_000
+"""Pixels of a picture or its result from which it counts as large."""
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A restored picture in a file that `discard` removes. `notes` tell what of the source is not in it."""
+
+    path: Path
+    suffix: str
+    plan: Plan
+    notes: tuple[str, ...]
+
+    def discard(self) -> None:
+        """Remove the file."""
+        files.discard(self.path)
+
+
+class Work:
+    """One picture's way through the pool, which other threads watch and cancel.
+
+    `plan` and `part` (0 to 1) tell how far it is; `changed` is called when they do.
+    """
+
+    def __init__(self, seconds: float, changed: Callable[[], None] = lambda: None) -> None:
+        """`seconds`: how long it may compute."""
+        self.plan: Plan | None = None
+        self.part = 0.0
+        self.is_running = False
+        self._seconds, self._changed = seconds, changed
+        self._end = float("inf")
+        self._cancelled = threading.Event()
+
+    def begin(self) -> None:
+        """Its turn has come; Cancelled if nobody waits for it any more."""
+        self._end = time.monotonic() + self._seconds
+        self.is_running = True
+        self.progress(0.0)
+
+    def progress(self, part: float) -> None:
+        """So much is done. Cancelled or OutOfTime, where computing is to stop."""
+        if self._cancelled.is_set():
+            raise Cancelled
+        if time.monotonic() > self._end:
+            raise OutOfTime(self._seconds)
+        self.part = part
+        self._changed()
+
+    def cancel(self) -> None:
+        """Have it stop soon."""
+        self._cancelled.set()
+
+
+class Workers:
+    """The pool. `waiting` and `running` are counts of pictures; `is_closing` lets no more in."""
+
+    def __init__(self, settings: Settings) -> None:
+        """No model is loaded before `warm` or the first picture.
+
+        Raises:
+            CnlrnError: there is no folder for results.
+        """
+        self._settings = settings
+        self.folder = own_folder(settings.folder)
+        files.beside(self.folder / "start", "")  # removes what a dead server left
+        self._count = worker_count(settings.workers)
+        self._pool = ThreadPoolExecutor(self._count, "worker")
+        self._large = ThreadPoolExecutor(1, "large")
+        self._looking = ThreadPoolExecutor(2, "looking")
+        self._restorers: dict[str | None, Restorer] = {}
+        self._lock = threading.Lock()
+        self._places = 0
+        self.running = 0
+        self.is_closing = False
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that were let in and are not computed yet."""
+        return max(0, self._places - self.running)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place in the queue for one picture; Refused where there is none."""
+        if self.is_closing:
+            raise is_closing()
+        if self._places >= self._settings.queue:
+            raise is_busy()
+        self._places += 1
+        try:
+            yield
+        finally:
+            self._places -= 1
+
+    def warm(self) -> None:
+        """Load what every picture needs, and compute once."""
+        import numpy as np
+
+        self._restorer(None).restore(np.zeros((64, 64, 3), np.uint8), 1)
+
+    async def look(self, upload: BinaryIO, wish: Wish) -> bool:
+        """Whether a picture or its result is large; CnlrnError where its head tells that it cannot be restored."""
+        return await self._in(self._looking, partial(self._is_large, upload, wish))
+
+    async def inspect(self, upload: BinaryIO, wish: Wish) -> Plan:
+        """What would be done with a picture; errors as `Restorer.inspect`."""
+        large = await self.look(upload, wish)
+
+        def inspect() -> Plan:
+            with self._counted():
+                upload.seek(0)
+                size = {"scale": wish.scale, "width": wish.width, "height": wish.height}
+                return self._restorer(wish.model).inspect(upload, **size, force=wish.force)  # type: ignore[arg-type]
+
+        return await self._in(self._large if large else self._pool, inspect)
+
+    async def restore(self, upload: BinaryIO, options: Options, work: Work) -> Result:
+        """The restored picture; errors as `Restorer.restore`, and those of `work`.
+
+        Where this is cancelled the work is too, and what it holds is given back by the time this returns.
+        """
+        large = await self.look(upload, options)
+        future = (self._large if large else self._pool).submit(self._restore, upload, options, work)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.shield(asyncio.to_thread(_finish, future))
+            raise
+
+    def close(self) -> None:
+        """Give back the threads, when nothing is running any more, and the files."""
+        for pool in (self._looking, self._pool, self._large):
+            pool.shutdown(wait=False, cancel_futures=True)
+        files.remove_temporaries()
+
+    async def _in(self, pool: ThreadPoolExecutor, make: Callable[[], _Made]) -> _Made:
+        return await asyncio.get_running_loop().run_in_executor(pool, make)
+
+    def _is_large(self, upload: BinaryIO, wish: Wish) -> bool:
+        size = wish.size()
+        self._check_model(wish.model)
+        upload.seek(0)
+        picture = images.open_picture(upload, self._settings.max_pixels)
+        width, height = size.of(picture.width, picture.height)
+        return max(width * height, picture.width * picture.height) > _LARGE
+
+    def _restore(self, upload: BinaryIO, options: Options, work: Work) -> Result:
+        with self._counted():
+            work.begin()
+            restorer = self._restorer(options.model)
+            upload.seek(0)
+            picture = images.open_picture(upload, self._settings.max_pixels)
+            picture.decode()
+            suffix = f".{options.format}" if options.format else images.result_format(picture.format)
+            plan = work.plan = restorer.plan(picture, options.size(), force=options.force)
+            work.progress(0.0)
+            path = files.beside(self.folder / "result", suffix)
+            try:
+                computing = restorer.compute(
+                    picture, plan, target=path, strip=options.strip, strength=options.strength, progress=work.progress
+                )
+                with computing as restored:
+                    _write(restored, path)
+                    work.progress(1.0)
+                    return Result(path, suffix, plan, restored.notes)
+            except BaseException:
+                files.discard(path)
+                raise
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.running -= 1
+
+    def _check_model(self, name: str | None) -> None:
+        """NoSuchModel for what is not shipped: a client must not name files of the server."""
+        names = [card.name for card in models()]
+        if name is not None and name not in names:
+            raise NoSuchModel(f"there is no such model; {nearest(name, names)}")
+
+    def _restorer(self, name: str | None) -> Restorer:
+        with self._lock:
+            if name not in self._restorers:
+                self._restorers[name] = Restorer(
+                    name or self._settings.model, threads=self._settings.threads, max_pixels=self._settings.max_pixels
+                )
+            return self._restorers[name]
+
+
+def _write(restored: LazyPicture, path: Path) -> None:
+    """Write a picture to a file that nobody sees before it is whole; to the disk itself only a large one."""
+    if restored.is_large:
+        images.write(restored, path)
+    else:
+        with writing(path):
+            path.write_bytes(images.encode(restored, path.suffix))
+
+
+def _finish(future: Future[Result]) -> None:
+    """Wait until a worker has done with what nobody wants any more, and remove its result."""
+    if not future.cancel() and future.exception() is None:
+        future.result().discard()
