@@ -27,6 +27,7 @@ from cnlrn.server.schemas import (
     ModelView,
     Options,
     PlanView,
+    Preview,
     Session,
     Wish,
 )
@@ -59,6 +60,15 @@ def router(settings: Settings, workers: Workers, jobs: Jobs, metrics: Metrics) -
         with workers.place():
             async with received(request, query) as (upload, wish):
                 return PlanView.of(await workers.inspect(upload, wish))
+
+    @routes.post(
+        "/v1/preview", openapi_extra=BODY, responses={200: {"content": {"image/png": {}}}}, response_class=Response
+    )
+    async def preview(request: Request, query: Annotated[Preview, Query()]) -> Response:
+        """Give a picture as it is, as a PNG that browsers can show: for TIFF and HEIC, and for huge ones."""
+        with workers.place():
+            async with received(request, query) as (upload, options):
+                return Response(await workers.preview(upload, options.side), media_type="image/png")
 
     @routes.post("/v1/jobs", openapi_extra=BODY, status_code=202)
     async def start(request: Request, response: Response, query: Annotated[Options, Query()]) -> JobView:
@@ -116,7 +126,9 @@ def router(settings: Settings, workers: Workers, jobs: Jobs, metrics: Metrics) -
             queue=settings.queue,
             seconds=settings.seconds,
         )
-        return About(version=cnlrn.__version__, models=views, formats=FORMATS, limits=limits)
+        return About(
+            version=cnlrn.__version__, models=views, formats=FORMATS, limits=limits, follows_tabs=settings.once
+        )
 
     @routes.post("/v1/session", status_code=204)
     async def sign_in(session: Session, request: Request, response: Response) -> None:

@@ -73,6 +73,7 @@ def serve(
         keep=keep,
         workers=workers,
         threads=threads,
+        once=once,
     )
     if not settings.is_local and token is None and not no_token:
         raise CnlrnError(
@@ -80,5 +81,5 @@ def serve(
             "or --no-token to let everybody in"
         )
     interruption.leave_signals()
-    run.serve(settings, opens=open_, once=once)
+    run.serve(settings, opens=open_)
     sys.exit(0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -31,8 +32,10 @@ _LAST = 3  # seconds for connections to end
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-def serve(settings: Settings, *, opens: bool = False, once: bool = False) -> None:
-    """Serve until a signal comes, or with `once` until the page's last tab is closed. `opens` a browser at the page.
+def serve(settings: Settings, *, opens: bool = False) -> None:
+    """Serve until a signal comes, or, if the settings say `once`, the page's last tab is closed.
+
+    `opens`: open the browser at the page.
 
     Raises:
         CnlrnError: the port cannot be used, or a model or a folder.
@@ -47,7 +50,7 @@ def serve(settings: Settings, *, opens: bool = False, once: bool = False) -> Non
                 page = url if settings.token is None else f"{url}#token={settings.token}"
                 threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
-        server = _Server(application, settings, begin, once)
+        server = _Server(application, settings, begin)
         asyncio.run(server.serve(sockets=[listening]))
 
 
@@ -56,7 +59,7 @@ def _socket(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise CnlrnError(
             f"the server cannot listen at {settings.host} port {settings.port} ({reason}); "
             "choose another by --host and --port"
@@ -71,7 +74,7 @@ def _url(host: str, port: int) -> str:
 class _Server(uvicorn.Server):
     """uvicorn's, with an end of our own."""
 
-    def __init__(self, application: Application, settings: Settings, begin: Callable[[], None], once: bool) -> None:
+    def __init__(self, application: Application, settings: Settings, begin: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
@@ -85,7 +88,7 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=_LAST,
             )
         )
-        self._application, self._begin, self._once = application, begin, once
+        self._application, self._begin, self._once = application, begin, settings.once
         self._ending: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 

@@ -46,6 +46,14 @@ class Options(Wish):
     strip: Annotated[bool, Field(description="Leave out EXIF, XMP and IPTC metadata.")] = False
 
 
+class Preview(BaseModel):
+    """What is asked of a preview."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    side: Annotated[int, Field(ge=1, le=8192, description="Pixels that it is wide and high at the most.")] = 2048
+
+
 class PlanView(BaseModel):
     """What a picture is, how it is blurred, and what is done with it.
 
@@ -126,12 +134,13 @@ class Limits(BaseModel):
 
 
 class About(BaseModel):
-    """The server: its version, the models, and its limits."""
+    """The server: its version, the models, its limits, and whether it ends with the page's last tab."""
 
     version: str
     models: list[ModelView]
     formats: list[str]
     limits: Limits
+    follows_tabs: bool
 
 
 class Health(BaseModel):

@@ -27,7 +27,7 @@ class Settings:
     `seconds` of computing for one picture, `keep` seconds for which a finished job's result waits to be fetched.
     `workers`: pictures computed at once, by cores and memory if None. `threads`: of the engine, all cores if None.
     `patience`: seconds for which a client may keep the server waiting for a request's head, the next part of its body,
-    or until it takes the next part of a response.
+    or until it takes the next part of a response. `once`: the server ends with the page's last tab.
     """
 
     host: str = "127.0.0.1"
@@ -44,6 +44,7 @@ class Settings:
     workers: int | None = None
     threads: int | None = None
     patience: float = 30
+    once: bool = False
 
     def __post_init__(self) -> None:
         """CnlrnError where a token is too short."""

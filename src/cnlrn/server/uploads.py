@@ -8,17 +8,16 @@ from contextlib import asynccontextmanager
 from typing import Any, BinaryIO, TypeVar, cast
 
 from fastapi import Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from cnlrn.server.problems import Refused, said
-from cnlrn.server.schemas import Wish
 
 _IN_MEMORY = 2**20  # bytes of a body that are not worth a file
 _FIELD = 4096  # bytes of a form's field
 _FIELDS = 16
-_Wanted = TypeVar("_Wanted", bound=Wish)
+_Wanted = TypeVar("_Wanted", bound=BaseModel)
 
 
 @asynccontextmanager

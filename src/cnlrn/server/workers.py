@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -144,6 +144,16 @@ class Workers:
 
         return await self._in(self._large if large else self._pool, inspect)
 
+    async def preview(self, upload: BinaryIO, side: int) -> bytes:
+        """A PNG of a picture as it is, or reduced to `side` pixels; CnlrnError as `images.read`."""
+
+        def encoded() -> bytes:
+            with self._counted():
+                upload.seek(0)
+                return _preview(images.open_picture(upload, self._settings.max_pixels), side)
+
+        return await self._in(self._large, encoded)
+
     async def restore(self, upload: BinaryIO, options: Options, work: Work) -> Result:
         """The restored picture; errors as `Restorer.restore`, and those of `work`.
 
@@ -230,6 +240,15 @@ def _write(restored: LazyPicture, path: Path) -> None:
     else:
         with writing(path):
             path.write_bytes(images.encode(restored, path.suffix))
+
+
+def _preview(picture: LazyPicture, side: int) -> bytes:
+    picture.decode()
+    image = picture.image
+    factor = side / max(image.width, image.height)
+    if factor < 1:
+        image = image.resize(factor)
+    return images.encode(replace(picture, image=image, metadata={}), ".png")
 
 
 def _finish(future: Future[Result]) -> None:
