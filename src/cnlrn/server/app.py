@@ -11,7 +11,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
 
 import cnlrn
 from cnlrn.server import api, problems
@@ -48,12 +47,7 @@ class Application:
         problems.handle_all(self.app)
         self.app.include_router(api.router(settings, self.workers, self.jobs, metrics))
         self.app.include_router(self.tabs.router())
-
-        @self.app.get("/docs", include_in_schema=False)
-        async def docs() -> FileResponse:
-            return FileResponse(PAGE / "docs.html")
-
-        self.app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+        _add_page(self.app)
         self._guarded = Guard(self.app, settings, metrics)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -77,3 +71,19 @@ class Application:
         self.workers.is_closing = True
         await self.jobs.close()
         self.workers.close()
+
+
+def _add_page(app: FastAPI) -> None:
+    """Routes for the page's files, of which no name comes from a client."""
+
+    def add(place: str, path: Path) -> None:
+        async def give() -> FileResponse:
+            return FileResponse(path)
+
+        app.add_api_route(place, give, methods=["GET", "HEAD"], include_in_schema=False)
+
+    for path in PAGE.rglob("*"):
+        if path.is_file():
+            add(f"/{path.relative_to(PAGE).as_posix()}", path)
+    add("/", PAGE / "index.html")
+    add("/docs", PAGE / "docs.html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from cnlrn.server.settings import Settings
 from cnlrn.server.workers import Result, Work, Workers
 
 _PING = 15.0  # seconds after which a watcher hears that the connection lives
+_STOPPING = 2.0  # seconds for which a cancelled job is waited for; its worker may need longer to come to a stop
 _PACE = 0.1  # seconds at least between two reports of progress
 
 
@@ -70,7 +72,8 @@ class Job:
         self._wake()
 
     def _tell(self) -> None:
-        self._loop.call_soon_threadsafe(self._wake)
+        with contextlib.suppress(RuntimeError):  # the server has ended
+            self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -84,6 +87,7 @@ class Jobs:
         """None yet."""
         self._settings, self._workers = settings, workers
         self._jobs: dict[str, Job] = {}
+        self._tasks = set[asyncio.Task[None]]()
 
     def start(self, upload: BinaryIO, options: Options, held: AsyncExitStack) -> Job:
         """Restore a picture; `held` is closed when it is not needed any more."""
@@ -91,6 +95,8 @@ class Jobs:
         job = Job(self._settings)
         self._jobs[job.id] = job
         job.task = asyncio.create_task(self._run(job, upload, options, held))
+        self._tasks.add(job.task)
+        job.task.add_done_callback(self._tasks.discard)
         return job
 
     def find(self, id_: str) -> Job:
@@ -144,7 +150,7 @@ class Jobs:
         job.work.cancel()
         if job.task is not None and not job.task.done():
             job.task.cancel()
-            await asyncio.wait([job.task])
+            await asyncio.wait([job.task], timeout=_STOPPING)
         if not job.state.is_final:  # it had not begun
             job.end(State.CANCELLED, problem=problems.of(Cancelled()))
 

@@ -140,8 +140,9 @@ def _problem(status: int, code: str, detail: str) -> Problem:
 
 
 def _code(error: BaseException) -> str:
-    """ "too-large" of `TooLarge`; what has no class of its own is a bad request."""
-    return "bad-request" if type(error) is CnlrnError else _kebab(type(error).__name__)
+    """ "too-large" of `TooLarge`; what has no class of its own there is a bad request."""
+    kind = next((kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__), type(error))
+    return "bad-request" if kind is CnlrnError else _kebab(kind.__name__)
 
 
 def _kebab(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -40,6 +41,7 @@ def serve(settings: Settings, *, opens: bool = False) -> None:
     Raises:
         CnlrnError: the port cannot be used, or a model or a folder.
     """
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # damaged forms are no news
     with _socket(settings) as listening:
         application = Application(settings)
         url = _url(settings.host, listening.getsockname()[1])

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from cnlrn import files, images
 from cnlrn.errors import NoSuchModel, nearest, writing
@@ -30,6 +30,8 @@ from cnlrn.server.settings import Settings, own_folder, worker_count
 
 _LARGE = 4_000_000
 """Pixels of a picture or its result from which it counts as large."""
+_COMPUTING = 0.9
+"""Part of the work that is computing; the rest is writing."""
 _Made = TypeVar("_Made")
 
 
@@ -69,11 +71,25 @@ class Work:
         self.progress(0.0)
 
     def progress(self, part: float) -> None:
-        """So much is done. Cancelled or OutOfTime, where computing is to stop."""
-        if self._cancelled.is_set():
-            raise Cancelled
-        if time.monotonic() > self._end:
-            raise OutOfTime(self._seconds)
+        """So much of the picture is computed. Cancelled or OutOfTime, where computing is to stop."""
+        self.check()
+        self._tell(part * _COMPUTING)
+
+    def written(self, part: float) -> None:
+        """So much of the result is written."""
+        self._tell(_COMPUTING + part * (1 - _COMPUTING))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is to stop."""
+        return self._cancelled.is_set() or time.monotonic() > self._end
+
+    def check(self) -> None:
+        """Cancelled or OutOfTime, where it is to stop."""
+        if self.is_over:
+            raise Cancelled if self._cancelled.is_set() else OutOfTime(self._seconds)
+
+    def _tell(self, part: float) -> None:
         self.part = part
         self._changed()
 
@@ -201,11 +217,13 @@ class Workers:
                     picture, plan, target=path, strip=options.strip, strength=options.strength, progress=work.progress
                 )
                 with computing as restored:
-                    _write(restored, path)
-                    work.progress(1.0)
+                    _write(restored, path, work)
+                    work.check()
+                    work.written(1.0)
                     return Result(path, suffix, plan, restored.notes)
             except BaseException:
                 files.discard(path)
+                work.check()  # what is stopped while it is written fails in the encoder's words
                 raise
 
     @contextmanager
@@ -233,9 +251,21 @@ class Workers:
             return self._restorers[name]
 
 
-def _write(restored: LazyPicture, path: Path) -> None:
-    """Write a picture to a file that nobody sees before it is whole; to the disk itself only a large one."""
+def _write(restored: LazyPicture, path: Path, work: Work) -> None:
+    """Write a picture to a file that nobody sees before it is whole; only a large one is flushed to the disk.
+
+    A large one stops with `work`, unless it is WebP or AVIF, whose encoders do not stop halfway.
+    """
     if restored.is_large:
+
+        def told(_: Any, progress: Any) -> None:
+            if work.is_over:
+                restored.image.set_kill(True)
+            else:
+                work.written(progress.percent / 100)
+
+        restored.image.set_progress(True)
+        restored.image.signal_connect("eval", told)
         images.write(restored, path)
     else:
         with writing(path):
