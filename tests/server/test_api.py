@@ -16,6 +16,7 @@ from cnlrn import errors, images
 from cnlrn.errors import CnlrnError
 from cnlrn.server import problems
 
+
 def problem(response: Any) -> tuple[int, str]:
     """Status and code; the document is as RFC 9457 says."""
     told = response.json()

@@ -53,7 +53,10 @@ def serve(settings: Settings, *, opens: bool = False) -> None:
                 threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
         server = _Server(application, settings, begin)
-        asyncio.run(server.serve(sockets=[listening]))
+        try:
+            asyncio.run(server.serve(sockets=[listening]))
+        finally:
+            application.workers.close()
 
 
 def _socket(settings: Settings) -> socket.socket:

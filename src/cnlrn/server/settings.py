@@ -79,7 +79,7 @@ def host_of(header: str) -> str:
     """The name or address in a Host header or an origin's netloc, lower case and without the port."""
     text = header.strip().lower()
     if text.startswith("["):
-        return text[1:].partition("]")[0]
+        return text[1:].partition("]")[0] if "]" in text else ""
     return text.rpartition(":")[0] if ":" in text else text
 
 
