@@ -38,10 +38,13 @@ def main() -> None:
             return network(torch.from_numpy(piece).permute(2, 0, 1)[None] / 255, scale)[0].permute(1, 2, 0).numpy()
 
     def restored(tile: int) -> NDArray[np.float32]:
-        options = {"scale": scale, "most_rows": height, "context": network.context, "multiple": network.multiple}
-        read = lambda top, bottom: lr[top:bottom]  # noqa: E731
+        options = {"scale": scale, "context": network.context, "multiple": network.multiple}
+        read = lambda rows, columns: lr[rows, columns]  # noqa: E731
         area = (tile + 2 * tiles.BLEND) ** 2
-        return np.concatenate(list(tiles.strips(restore, read, height, width, area=area, **options)))
+        result = np.empty((height * scale, width * scale, 3), np.float32)
+        for top, left, block in tiles.blocks(restore, read, height, width, area=area, **options):
+            result[top : top + block.shape[0], left : left + block.shape[1]] = block
+        return result
 
     whole = restored(max(height, width))
     print("| `--tile` | mean difference | largest difference |\n| --- | --- | --- |")

@@ -214,7 +214,14 @@ def test_a_folder_that_cannot_be_made_is_a_failure(folder: Path, restorer: Resto
     Path("out/deep").write_text("in the way")
     outcomes = list(restore_all(restorer, Search(["photos"], "out")))
     assert [outcome.status for outcome in outcomes] == ["done", "done", "failed", "failed"]
-    assert "out/deep cannot be made" in (outcomes[2].reason or "")
+    assert "out/deep is no folder" in (outcomes[2].reason or "")
+
+
+def test_no_folder_is_made_for_pictures_that_fail(folder: Path, restorer: Restorer) -> None:
+    for path in (folder / "deep").rglob("*.png"):
+        path.write_bytes(b"")
+    list(restore_all(restorer, Search(["photos"], "out")))
+    assert {path.name for path in Path("out").iterdir()} == {"a_x4.png", "b_x4.jpg"}
 
 
 def test_options_reach_every_picture(folder: Path, restorer: Restorer) -> None:

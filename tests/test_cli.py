@@ -290,7 +290,7 @@ def test_nothing_is_overwritten_unasked(cnlrn: Command, photo: Path, model: str)
         (["restore", "*o.p*", "t*", "-o", "-"], "- stands for one picture"),
         (["restore", "*.*", "-o", "-"], "matches 2 files; - stands for one picture"),
         (["restore", "-", "-o", "void"], "void is a folder"),
-        (["restore", "photo.png", "-o", "none/sharp.png"], "the folder none does not exist"),
+        (["restore", "photo.png", "-o", "photo.png/sharp.png"], "photo.png is no folder"),
         (["restor", "photo.png"], "No such command 'restor'"),
         (["--scale"], "--scale"),
         (["sheet", "photo.png", "-o", "sheet.png"], "a sheet needs pairs of files"),
@@ -556,6 +556,20 @@ def test_an_error_of_the_system_is_not_taken_for_one_of_stdout(
         assert "stdout" not in cnlrn.err
 
 
+def test_restore_makes_the_folder_of_its_result_and_leaves_none_where_it_fails(
+    cnlrn: Command, photo: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    photo.with_name("damaged.png").write_bytes(photo.read_bytes()[:-60])
+    for arguments in (("damaged.png",), ("photo.png", "--width", 200_000, "--height", 1)):
+        assert cnlrn("restore", *arguments, "-o", "new/deep/sharp.jpg", "--model", model) == 2
+        assert not Path("new").exists()
+    assert cnlrn("restore", "photo.png", "-o", "new/deep/sharp.jpg", "--model", model) == 0
+    assert [path.name for path in Path("new/deep").iterdir()] == ["sharp.jpg"]
+    assert run(["restore", "-", "-o", "other/sharp.png", "--model", model], input=photo.read_bytes()).returncode == 0
+    assert Path("other/sharp.png").exists()
+
+
 def test_degrade_makes_the_folders_that_its_results_need(
     cnlrn: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -571,6 +585,10 @@ def test_degrade_refuses_pictures_that_would_take_too_much_memory(cnlrn: Command
     images.write(Picture(np.zeros((5100, 5000, 1), np.uint8)), tmp_path / "large.png")
     assert cnlrn("degrade", tmp_path / "large.png", "-o", tmp_path / "new.png") == 2
     assert "5000x5100 pixels, more than the limit of 25000000" in cnlrn.err
+    assert cnlrn("degrade", photo, "-o", tmp_path / "new.png", "--max-pixels", 100) == 2
+    assert "16x12 pixels, more than the limit of 100" in cnlrn.err
+    assert "(--max-pixels)" in cnlrn.err
+    assert cnlrn("degrade", photo, "-o", tmp_path / "new.png", "--max-pixels", 192) == 0
 
 
 def test_more_on_stdin_than_a_picture_may_have_is_refused(
@@ -600,7 +618,7 @@ def test_inspect_tells_of_each_picture_and_of_what_cannot_be_read(photo: Path) -
     assert b"none.png does not exist" in done.stderr
     told = json.loads(run(["inspect", str(photo), "--json"]).stdout)
     blur = {"kind", "extent", "direction", "noise", "jpeg_quality", "certainty"}
-    plan = {"action", "model", "result_width", "result_height", "seconds", "memory"}
+    plan = {"action", "model", "result_width", "result_height", "working_scale", "seconds", "memory"}
     assert {"file", "width", "height"} | blur | plan == set(told)
 
 

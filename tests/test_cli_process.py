@@ -82,6 +82,30 @@ def test_a_signal_while_libraries_are_imported_ends_the_run_without_a_word(
     assert {path.name for path in photo.parent.iterdir()} <= {"photo.png", done.name}
 
 
+@pytest.mark.parametrize("module", ["cnlrn.errors", "cnlrn.models", "cnlrn.interruption", "threading"])
+def test_a_signal_before_anything_is_imported_ends_the_command_without_a_word_and_is_the_program_s_elsewhere(
+    tmp_path: Path, module: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r} and 'cnlrn' in sys.modules:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"sys.modules.pop({module!r}, None)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path}
+    command = [sys.executable, "-m", "cnlrn", "--version"]
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+    command = [sys.executable, "-c", "import cnlrn, signal; print(signal.getsignal(2))"]
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=PATIENCE)
+    assert b"KeyboardInterrupt" in done.stderr or b"default_int_handler" in done.stdout
+
+
 @linux
 def test_a_signal_at_the_very_end_is_either_heard_or_comes_too_late(tmp_path: Path) -> None:
     """Once the help is out, the process is about to end."""

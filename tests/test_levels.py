@@ -1,6 +1,5 @@
 """A network that works coarse to fine, exported and run in tiles."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,9 @@ import torch
 from by_torch import restore
 from numpy.typing import NDArray
 
-from cnlrn import Restorer
+from cnlrn import Restorer, images
+from cnlrn.images import Picture
 from cnlrn.networks.own import OwnSizeCNLRN, OwnSizePreset
-from cnlrn.tiles import Rows
 from cnlrn.training.export import export
 
 PRESET = OwnSizePreset(
@@ -75,16 +74,22 @@ def test_a_photo_smaller_than_a_tile_s_grid_is_restored(model: Path, photo: NDAr
     assert Restorer(model, threads=1).restore(photo[:5, :7], 1).shape == (5, 7, 3)
 
 
-def test_rows_are_kept_until_those_below_are_asked_for() -> None:
-    array = np.arange(40)[:, None]
-    taken = []
+def test_levels_that_wait_on_disk_give_the_same(
+    model: Path, photo: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images.write(Picture(photo), tmp_path / "photo.png")
+    results = []
+    for most in (2**40, 0):
+        monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", most)
+        restored = Restorer(model, threads=1, tile=128).restore(tmp_path / "photo.png", 1, overwrite=True)
+        results.append(images.read(restored).pixels)
+    np.testing.assert_array_equal(*results)
+    assert len(list(tmp_path.iterdir())) == 2
 
-    def strips() -> Iterator[NDArray[np.int64]]:
-        for top in range(0, 40, 8):
-            taken.append(top)
-            yield array[top : top + 8]
 
-    rows = Rows(strips())
-    for top, bottom in ((0, 5), (0, 12), (3, 12), (10, 24), (30, 40)):
-        np.testing.assert_array_equal(rows.read(top, bottom), array[top:bottom])
-        assert taken[-1] < bottom
+def test_progress_tells_of_levels_too(model: Path, photo: NDArray[np.uint8]) -> None:
+    seen: list[float] = []
+    Restorer(model, threads=1, tile=128).restore(photo, 1, progress=seen.append)
+    assert seen == sorted(seen)
+    assert 0 < seen[0] <= 1 / 3
+    assert seen[-1] == 1

@@ -137,6 +137,28 @@ def test_results_are_named_by_the_model_that_made_them(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-cnlrn-own.png", "a-cnlrn-s.png", "a.png"]
 
 
+def test_a_long_shake_is_mended_at_a_coarser_working_scale(restorer: Restorer, picture: np.ndarray, seen: Seen) -> None:
+    seen(Blur("shake", 100.0, None, 1.0, 90, 0.95))
+    picture = picture.repeat(2, 0).repeat(2, 1)
+    own = Restorer("cnlrn-own", threads=1)
+    small = own.restore(picture, scale=1 / 2, strength=0)
+    change = own.restore(small, 1).astype(float) - small
+    expected = picture + change.repeat(2, 0).repeat(2, 1)
+    assert np.abs(change).mean() > 1
+    assert np.abs(restorer.restore(picture, 1) - expected).mean() < 0.5 * np.abs(change).mean()
+
+
+def test_a_shake_that_is_too_long_for_the_model_that_enlarges_is_mended_first(
+    restorer: Restorer, picture: np.ndarray, seen: Seen
+) -> None:
+    seen(Blur("shake", 12.0, None, 1.0, 90, 0.95))
+    first = Restorer("cnlrn-own", threads=1).restore(picture, 1)
+    np.testing.assert_array_equal(restorer.restore(picture, 2), Restorer("cnlrn-s", threads=1).restore(first, 2))
+    assert restorer.inspect(picture, 2).working_scale == 1
+    seen(Blur("shake", 5.0, None, 1.0, 90, 0.95))
+    np.testing.assert_array_equal(restorer.restore(picture, 2), Restorer("cnlrn-s", threads=1).restore(picture, 2))
+
+
 def test_inspect_tells_what_would_be_done(picture: np.ndarray, seen: Seen, tmp_path: Path) -> None:
     seen(SHAKEN)
     plan = cnlrn.inspect(picture, scale=1)
@@ -144,6 +166,8 @@ def test_inspect_tells_what_would_be_done(picture: np.ndarray, seen: Seen, tmp_p
     assert (plan.action, plan.model, plan.result_width, plan.result_height) == ("deblur", "cnlrn-own", 60, 40)
     assert plan.seconds is not None
     assert plan.seconds > 0
+    assert plan.memory is not None
+    assert plan.memory > 10_000_000
     enlarged = cnlrn.inspect(save(picture, tmp_path / "a.png"))
     assert (enlarged.action, enlarged.model, enlarged.result_width) == ("enlarge", "cnlrn-s", 240)
     seen(SHARP)

@@ -18,6 +18,7 @@ import cnlrn
 import cnlrn.restorer
 from cnlrn import CnlrnError, Restorer, images
 from cnlrn.images import Picture
+from cnlrn.onnxfile import Level
 from cnlrn.size import Size
 
 RNG = np.random.default_rng(0)
@@ -40,7 +41,7 @@ class Repeating:
     def release(self) -> None:
         self.releases += 1
 
-    def pixels_within(self, memory: int, level: bool = False) -> int:
+    def pixels_within(self, memory: int, level: Level | None = None) -> int:
         return memory // 1000
 
     def survey(self, lr: NDArray[np.float32]) -> Survey:
@@ -230,6 +231,18 @@ def test_a_path_gives_the_path_of_a_file_beside_it(restorer: Restorer, tmp_path:
         written = images.read(tmp_path / name)
         np.testing.assert_array_equal(written.pixels, repeated(lr[..., :3], 2))
         np.testing.assert_array_equal(written.alpha, repeated(lr[..., 3], 2))
+
+
+def test_the_folder_of_an_output_is_made_once_the_result_is_written(
+    restorer: Restorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
+    photo = save(noise((6, 8, 3), np.uint8), tmp_path / "photo.png")
+    target = tmp_path / "far" / "away" / "sharp.png"
+    seen: list[list[str]] = []
+    restorer.restore(photo, output=target, progress=lambda _: seen.append(names(tmp_path)))
+    assert images.read(target).pixels.shape == (24, 32, 3)
+    assert all(existing == ["photo.png"] for existing in seen)
 
 
 def test_a_file_that_exists_is_replaced_only_when_told(restorer: Restorer, tmp_path: Path) -> None:
@@ -505,7 +518,7 @@ def test_tiles_share_a_survey_of_the_whole_picture(model: Path, shape: tuple[int
 def test_large_pictures_are_surveyed_by_windows_spread_over_them(
     model: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr(cnlrn.restorer, "_SURVEYED", 64 * 64 * 4)
+    monkeypatch.setattr("cnlrn.computing._SURVEYED", 64 * 64 * 4)
     engine = Surveying()
     y, x = (np.linspace(0, 1, side, dtype=np.float32) for side in size)
     result = with_engine(model, engine).restore(np.stack(np.broadcast_arrays(y[:, None], x, np.float32(0.3)), 2), 1)

@@ -59,38 +59,42 @@ def join(
     *,
     scale: int = 1,
     area: int = EVERYTHING,
-    most_rows: int = EVERYTHING,
     context: int | None,
     multiple: int,
     border: int = 0,
 ) -> Array:
-    height, width, _ = lr.shape
-    rows = tiles.strips(
+    height, width, channels = lr.shape
+    joined: Array | None = None
+    laid = np.zeros((height * scale, width * scale), int)
+    for top, left, block in tiles.blocks(
         restore,
-        lambda top, bottom: lr[top:bottom],
+        lambda rows, columns: lr[rows, columns],
         height,
         width,
         scale=scale,
         area=area,
-        most_rows=most_rows,
         context=context,
         multiple=multiple,
         border=border,
-    )
-    joined = np.concatenate(list(rows))
-    assert joined.shape == (height * scale, width * scale, lr.shape[2])
+    ):
+        joined = np.empty((*laid.shape, block.shape[2]), block.dtype) if joined is None else joined
+        place = slice(top, top + block.shape[0]), slice(left, left + block.shape[1])
+        joined[place] = block
+        laid[place] += 1
+    assert (laid == 1).all()
+    assert joined is not None
+    assert joined.shape[2] == channels
     return joined
 
 
 @pytest.mark.parametrize("area", [1, 3_000, 4_000, 5_000, EVERYTHING])
-@pytest.mark.parametrize("most_rows", [0, 17, 40, EVERYTHING])
 @pytest.mark.parametrize("scale", [1, 2, 4])
-def test_tiled_equals_whole_when_the_reach_is_within_the_context(area: int, most_rows: int, scale: int) -> None:
+def test_tiled_equals_whole_when_the_reach_is_within_the_context(area: int, scale: int) -> None:
     lr = whole_numbers((61, 83, 3))
     box, window = box_sum(5), windowed(8)
     restore = enlarge(lambda x: window(box(window(x))), scale)
     whole = restore(tiles.pad(lr, 8))[: 61 * scale, : 83 * scale]
-    tiled = join(restore, lr, scale=scale, area=area, most_rows=most_rows, context=24, multiple=8)
+    tiled = join(restore, lr, scale=scale, area=area, context=24, multiple=8)
     np.testing.assert_array_equal(tiled, whole)
 
 
@@ -106,8 +110,7 @@ def test_tiled_equals_whole_for_any_size_area_and_context() -> None:
             return window(box(x))
 
         context = reach + multiple - 1 + int(rng.integers(0, 3))
-        area, most_rows = int(rng.integers(1, 3000)), int(rng.integers(0, 80))
-        tiled = join(restore, lr, area=area, most_rows=most_rows, context=context, multiple=multiple)
+        tiled = join(restore, lr, area=int(rng.integers(1, 3000)), context=context, multiple=multiple)
         np.testing.assert_array_equal(tiled, restore(tiles.pad(lr, multiple))[:height, :width])
 
 
@@ -126,8 +129,7 @@ def test_tiled_equals_whole_with_any_border() -> None:
         padded = np.pad(lr, [*((end // 2, end - end // 2) for end in ends), (0, 0)], mode="edge")
         whole = restore(padded)[ends[0] // 2 :, ends[1] // 2 :][:height, :width]
         options = {"context": reach + multiple - 1, "multiple": multiple, "border": border}
-        area, most_rows = int(rng.integers(1, 3000)), int(rng.integers(0, 80))
-        np.testing.assert_array_equal(join(restore, lr, area=area, most_rows=most_rows, **options), whole)
+        np.testing.assert_array_equal(join(restore, lr, area=int(rng.integers(1, 3000)), **options), whole)
 
 
 @pytest.mark.parametrize("context", [8, None])
@@ -152,9 +154,7 @@ def test_any_size_comes_out_as_large_as_it_should(
     shape: tuple[int, int], context: int | None, area: int, border: int
 ) -> None:
     lr = np.random.default_rng(1).random((*shape, 3), np.float32)
-    restored = join(
-        enlarge(lambda x: x, 4), lr, scale=4, area=area, most_rows=40, context=context, multiple=8, border=border
-    )
+    restored = join(enlarge(lambda x: x, 4), lr, scale=4, area=area, context=context, multiple=8, border=border)
     expected = enlarge(lambda x: x, 4)(lr)
     np.testing.assert_allclose(restored, expected, rtol=0, atol=0 if context else 1e-5)
     assert restored.dtype == np.float32
@@ -208,41 +208,49 @@ def test_no_piece_is_larger_than_the_area_and_each_fits_the_multiple(context: in
             seen.clear()
 
 
-def test_rows_are_read_a_strip_at_a_time_from_top_to_bottom() -> None:
-    lr, asked = whole_numbers((700, 50, 1)), []
+@pytest.mark.parametrize("context", [10, None])
+@pytest.mark.parametrize(("height", "width"), [(50, 7000), (7000, 50)])
+def test_nothing_is_as_large_as_a_strip_along_a_long_picture(height: int, width: int, context: int | None) -> None:
+    lr = whole_numbers((height, width, 1))
+    sizes = []
 
-    def read(top: int, bottom: int) -> Array:
-        asked.append((top, bottom))
-        return lr[top:bottom]
+    def read(rows: slice, columns: slice) -> Array:
+        sizes.append((rows.stop - rows.start) * (columns.stop - columns.start))
+        return lr[rows, columns]
 
-    strips = list(
-        tiles.strips(lambda x: x, read, 700, 50, scale=1, area=EVERYTHING, most_rows=64, context=10, multiple=8)
-    )
-    assert max(len(strip) for strip in strips) <= 64
-    assert asked == sorted(asked)
-    assert max(bottom - top for top, bottom in asked) <= 64 + 2 * 16
-    np.testing.assert_array_equal(np.concatenate(strips), lr)
+    for block in tiles.blocks(lambda x: x, read, height, width, scale=1, area=80 * 80, context=context, multiple=8):
+        sizes.append(block.samples.size)
+    assert max(sizes) <= 80 * 80
 
 
 @pytest.mark.parametrize(
     ("height", "width"), [(2000, 3000), (3000, 2000), (200, 100_000), (100_000, 200), (1, 20_000), (20_000, 1)]
 )
 def test_little_is_computed_twice_even_of_a_picture_much_wider_than_high(height: int, width: int) -> None:
-    tile = tiles.grid(height, width, area=512**2, margin=64, multiple=16, most_rows=64 * 2**20 // (width * 48))
-    rows, columns = -(-height // tile.height), -(-width // tile.width)
-    outer = min(-(-height // 16) * 16, tile.height + 128) * min(-(-width // 16) * 16, tile.width + 128)
-    assert outer <= 512**2
-    assert rows * columns * outer <= 4.5 * max(height, 16) * max(width, 16)
+    computed = []
+
+    def restore(lr: Array) -> Array:
+        computed.append(lr.shape[0] * lr.shape[1])
+        return lr
+
+    lr = np.zeros((height, width, 1), np.uint8)
+    join(restore, lr, area=512**2, context=64, multiple=16)
+    assert max(computed) <= 512**2
+    assert sum(computed) <= 1.8 * max(height, 16) * max(width, 16)
 
 
-def test_the_area_follows_the_free_memory_within_reason() -> None:
-    def area(free: int | None) -> int:
-        return tiles.area_for(lambda memory: memory // 1000, 64, free)
+def test_the_area_follows_the_memory_but_tiles_are_not_mostly_margin() -> None:
+    def area(memory: int) -> int:
+        return tiles.area_for(lambda memory: memory // 1000, 64, memory)
 
-    assert area(100 * 2**30) == 512**2
-    assert area(4 * 1000 * 300**2) == 300**2
+    assert area(1000 * 300**2) == 300**2
     assert area(0) == 192**2
-    assert 192**2 <= area(None) <= 512**2
+
+
+def test_computing_takes_a_quarter_of_little_free_memory_and_not_more_of_much() -> None:
+    assert tiles.memory_for_computing(4 * 10**8) == 10**8
+    assert tiles.memory_for_computing(10**12) == tiles.memory_for_computing(10**11) < 10**9
+    assert 0 < tiles.memory_for_computing() < 10**9
 
 
 def test_free_memory_is_what_a_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,14 @@ loaded for many; `models()` lists the models.
 from __future__ import annotations
 
 import os
+import signal
+import sys
+
+if (sys.argv[:1] == ["-m"] or "".join(sys.argv[:1]).endswith("/cnlrn")) and (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):  # the command starts: no traceback of an import, until `interruption.heed`
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault(

@@ -21,8 +21,8 @@ from typer.exceptions import TyperException
 
 from cnlrn import interruption
 from cnlrn.errors import CnlrnError, OutputExists
-from cnlrn.files import check_place, is_folder, is_there, make_folder
-from cnlrn.models import DEFAULT
+from cnlrn.files import check_place, is_folder, is_there
+from cnlrn.models import DEFAULT, OWN_SIZE
 from cnlrn.server.command import serve
 from cnlrn.terminal import complain, log_to_stderr, printable, say, told_of_stdout
 
@@ -70,6 +70,10 @@ app = typer.Typer(
 )
 
 Model = Annotated[str, typer.Option(help="A model that `cnlrn models` lists, or an .onnx file.")]
+Preset = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=NUMBER", help="A hyper-parameter that the recipe's preset changed; repeatable."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
 
@@ -208,10 +212,14 @@ def restore(
         Literal["refuse", "keep"],
         typer.Option(help="refuse files that are damaged or cut short, or keep what can be read (exit code 1)."),
     ] = "refuse",
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Have a server (`cnlrn serve`) compute; its token is taken from CNLRN_TOKEN."),
+    ] = None,
 ) -> None:
     """Restore pictures: sharper, and four times as wide and high."""
     from cnlrn import images
-    from cnlrn.batch import restore_all
+    from cnlrn.batch import Restores, restore_all
     from cnlrn.restorer import Restorer, Size
     from cnlrn.restoring import restore_files, restore_stream
     from cnlrn.search import Search, one_file
@@ -219,9 +227,18 @@ def restore(
     size = Size(scale, width, height)
     suffix = f".{format_.lower().lstrip('.')}" if format_ else None
     limit = images.MAX_PIXELS if max_pixels is None else max_pixels
-    make = partial(
+    make: Callable[[], Restores] = partial(
         Restorer, model, device=device, threads=threads, tile=tile, ensemble=ensemble, max_pixels=limit, damaged=damaged
     )
+    if server is not None:
+        if (device, tile, threads, ensemble, max_pixels, damaged) != ("cpu", None, None, False, None, "refuse"):
+            raise CnlrnError(
+                "--server computes elsewhere: leave out --device, --tile, --threads, --ensemble, --max-pixels and "
+                "--damaged, or --server"
+            )
+        from cnlrn.server.client import RemoteRestorer
+
+        make = partial(RemoteRestorer, server, os.environ.get("CNLRN_TOKEN"), model)
     options: dict[str, Any] = {"overwrite": overwrite, "strip": strip, "strength": strength, "force": force}
     if json and sys.stdout is None:
         raise CnlrnError("--json prints to stdout, which is closed")
@@ -321,7 +338,7 @@ def sheet(
 
 @app.command()
 def degrade(
-    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="A sharp picture, of at most 25 million pixels.")],
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="A sharp picture.")],
     output: Annotated[
         str,
         typer.Option(
@@ -347,6 +364,9 @@ def degrade(
             "recipe own): a file or a folder."
         ),
     ] = None,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Refuse larger pictures, since all of one is in memory.")
+    ] = 25_000_000,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a sharp picture blurry and small, as a shaken camera would: for tests and training pairs."""
@@ -359,9 +379,8 @@ def degrade(
     source = one_file(picture, "give one picture")
     chosen = degradation.recipe(recipe)
     targets = [_in_folder(Path(source), given) for given in (output, sharp) if given is not None]
-    pixels = as_array(flat(source, 25_000_000))
+    pixels = as_array(flat(source, max_pixels))
     for target in targets:
-        make_folder(target.parent)
         _check_output(target, overwrite)
     pair = degradation.degrade(pixels.astype("uint8", copy=False), chosen, seed)
     for target, result in zip(targets, (pair.lr, pair.sharp), strict=False):
@@ -411,7 +430,7 @@ def train(
         return
     out = out or Path("runs") / recipe.stem
     finished = run.train(plan, out, init, math.inf if minutes is None else minutes)
-    if finished.global_rank == 0:
+    if finished.fabric.is_global_zero:
         say(f"{out / 'weights.safetensors'}: {finished.step} steps, {finished.elapsed() / 3600:.2f} hours")
 
 
@@ -419,37 +438,70 @@ def train(
 def evaluate(
     data: Annotated[
         str,
-        typer.Option(help="Folder that holds blurry_x4/ and sharp/, matched by name, or a set, e.g. gopro:FOLDER."),
+        typer.Option(
+            help="Folder that holds blurry_x4/ and sharp/, or blurry/ and sharp/ of one size, matched by name, or a "
+            "set, e.g. gopro:FOLDER."
+        ),
     ],
-    model: Model = DEFAULT,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A model that `cnlrn models` lists, or an .onnx file; cnlrn-s if not given, cnlrn-own for pairs of "
+            "one size. With --weights a network that `cnlrn networks` lists."
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of the network --model, run by torch: .safetensors, .pth or .pt.")
+    ] = None,
+    preset: Preset = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(help="psnr, ssim, psnr-y, ssim-y, niqe or st-lpips; repeatable. PSNR and SSIM if not given."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
 ) -> None:
-    """Measure a model on pairs of pictures."""
+    """Measure a model on pairs of pictures; where both are of one size, also its gain over the blurry ones."""
     with _extra():
+        from cnlrn.data.sets import open_set
+        from cnlrn.evaluation.costs import cores
+        from cnlrn.evaluation.metrics import BORDERS
         from cnlrn.evaluation.metrics import metric as find_metric
         from cnlrn.evaluation.pairs import evaluate as evaluate_pairs
         from cnlrn.evaluation.pairs import write_csv
-    from cnlrn.restorer import Restorer
+        from cnlrn.evaluation.systems import Model as Shipped
+        from cnlrn.evaluation.systems import Network, Step, System
 
     if csv is not None:
         check_place(csv)
-    metrics = [find_metric(name) for name in metric or ("psnr", "ssim")]
+    if weights is None and preset:
+        raise CnlrnError("--preset goes with --weights, those of a network")
+    if weights is not None and model is None:
+        raise CnlrnError("--weights are those of a network; name it by --model")
+    pairs = open_set(data)
+    metrics = [find_metric(name, BORDERS[pairs.scale]) for name in metric or ("psnr", "ssim")]
+    name = model or (OWN_SIZE if pairs.scale == 1 else DEFAULT)
+    spec = Shipped(name) if weights is None else Network(name, weights, _settings(preset))
+    system = System((Step(name, spec, pairs.scale),), cores())
 
-    def line(name: str, figures: Iterable[float]) -> str:
-        columns = (f"{figure:12.{m.digits}f}" for m, figure in zip(metrics, figures, strict=True))
+    def line(name: str, figures: Iterable[float], gains: Iterable[float]) -> str:
+        columns = [f"{figure:12.{m.digits}f}" for m, figure in zip(metrics, figures, strict=True)]
+        columns += [f"{gain:+12.{m.digits}f}" for m, gain in zip(metrics, gains, strict=False)]
         return " ".join([f"{name:40s}", *columns])
 
-    rows = []
-    say(" ".join([f"{'':40s}", *(f"{m.title:>12s}" for m in metrics)]))
-    for name, figures in evaluate_pairs(Restorer(model), data, metrics):
-        rows.append((name, figures))
-        say(line(name, figures))
-    means = [sum(column) / len(rows) for column in zip(*(figures for _, figures in rows), strict=True)]
-    say(line(f"mean of {len(rows)}", means))
+    def mean(columns: Iterable[list[float]]) -> list[float]:
+        return [sum(column) / len(column) for column in zip(*columns, strict=True)]
+
+    rows, gains = [], []
+    heads = [m.title for m in metrics] + (["gain"] * len(metrics) if pairs.scale == 1 else [])
+    say(" ".join([f"{'':40s}", *(f"{head:>12s}" for head in heads)]))
+    for row in evaluate_pairs(system.restore, pairs, metrics):
+        rows.append(row)
+        gains.append(row.gains(metrics))
+        say(line(row.name, row.figures, gains[-1]))
+    say(line(f"mean of {len(rows)}", mean(row.figures for row in rows), mean(gains)))
+    for m, column in zip(metrics, zip(*gains, strict=True), strict=False):
+        least = min(column)
+        say(f"least gain, {m.title}: {least:+.{m.digits}f}, {rows[column.index(least)].name}")
     if csv is not None:
         write_csv(csv, metrics, rows)
 
@@ -522,17 +574,19 @@ def export(
     model: Annotated[str, typer.Option(help="The network's name, e.g. cnlrn-s.")],
     weights: Annotated[Path, typer.Option(help="Its weights: .safetensors, .pth or .pt.")],
     out: Annotated[Path, typer.Option(help="Folder for MODEL.onnx, MODEL.safetensors and the card MODEL.json.")],
-    preset: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=NUMBER", help="A hyper-parameter that the recipe's preset changed; repeatable."),
-    ] = None,
+    preset: Preset = None,
 ) -> None:
     """Write trained weights as a model that `cnlrn restore --model` takes."""
     with _extra():
         from cnlrn.training.export import export_model
 
-    card = export_model(model, weights, out, dict(_number(setting) for setting in preset or ()))
+    card = export_model(model, weights, out, _settings(preset))
     say(f"{out / card.file}: sha256 {card.sha256}")
+
+
+def _settings(preset: list[str] | None) -> dict[str, float]:
+    """Hyper-parameters and their values."""
+    return dict(_number(setting) for setting in preset or ())
 
 
 app.command()(serve)

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_BYTES, _OWN_SIZE_BYTES, _LEVEL_BYTES = 1200, 400, 80
-"""For a pixel of the LR picture: of a network that enlarges, of one for a photo at its own size, and of its levels."""
+_BYTES, _OWN_SIZE_BYTES, _REDUCED_BYTES, _LEVEL_BYTES = 1350, 310, 60, 600
+"""For a pixel of the LR picture: of a network that enlarges, of one for a photo at its own size, and of what its levels
+reduce the photo to; and for a pixel of a level. Those of the picture itself are counted."""
+_SURVEYED = 2**20  # LR pixels that are surveyed at once, unless one part has more
 _QUIET = 4  # only what is fatal: every other error comes as an exception
 
 
@@ -42,7 +44,7 @@ class Engine(Protocol):
     context: int | None
     levels: tuple[onnxfile.Level, ...]
 
-    def pixels_within(self, memory: int, level: bool = False) -> int:
+    def pixels_within(self, memory: int, level: onnxfile.Level | None = None) -> int:
         """How many LR pixels can be computed at once in so many bytes, of the picture or of a level."""
         ...
 
@@ -109,6 +111,7 @@ class OnnxEngine:
         self._path, self._device = path, device
         self._threads = threads and min(threads, os.cpu_count() or 1)  # more would only wait for each other
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self._used: set[str] = set()
         self._lock = threading.Lock()
         self._session(f"x{max(self.scales)}")
 
@@ -118,7 +121,12 @@ class OnnxEngine:
         Raises:
             CnlrnError: the engine failed, most often for want of memory.
         """
-        return self._compute("surveyed", lr).mean(0, keepdims=True) if self._surveys else None
+        if not self._surveys:
+            return None
+        at_once = max(1, _SURVEYED // (lr.shape[2] * lr.shape[3]))
+        surveyed = [self._compute("surveyed", lr[start : start + at_once]) for start in range(0, len(lr), at_once)]
+        mean: NDArray[np.float32] = np.concatenate(surveyed).mean(0, keepdims=True)
+        return mean
 
     def level(
         self, index: int, lr: NDArray[np.float32], survey: NDArray[np.float32], before: NDArray[np.float32] | None
@@ -169,14 +177,16 @@ class OnnxEngine:
             )
         return restored
 
-    def pixels_within(self, memory: int, level: bool = False) -> int:
+    def pixels_within(self, memory: int, level: onnxfile.Level | None = None) -> int:
         """How many LR pixels can be computed at once in so many bytes, by what the shipped models were seen to take.
 
         A network that looks at the whole picture compares every pixel with every other, 2.3 bytes a pair.
         """
         if self.context is None:
             return math.isqrt(int(memory / 2.5))
-        return memory // (_LEVEL_BYTES if level else _OWN_SIZE_BYTES if self.levels else _BYTES)
+        if level is not None:
+            return memory // (_REDUCED_BYTES + _LEVEL_BYTES // level.reduction**2)
+        return memory // (_OWN_SIZE_BYTES if self.levels else _BYTES)
 
     def release(self) -> None:
         """Give back the memory that past runs took: an ONNX Runtime session keeps it for as long as it lives.
@@ -184,19 +194,23 @@ class OnnxEngine:
         The next run makes its session again, which takes some tenths of a second; runs under way are not disturbed.
         """
         with self._lock:
-            self._sessions.clear()
+            for output in self._used:
+                self._sessions.pop(output, None)
+            self._used.clear()
 
     def _compute(self, output: str, lr: NDArray[np.float32], **told: NDArray[np.float32]) -> NDArray[np.float32]:
         """One output of the network; CnlrnError where it fails."""
         session = self._session(output)
+        with self._lock:
+            self._used.add(output)
         given = {"lr": lr, **told}
+        wanted = [one.name for one in session.get_inputs()]
         for index, level in enumerate(self.levels):  # of those that it does not compute with a graph may ask the shape
-            sides = (side // level.reduction for side in lr.shape[2:])
-            given.setdefault(f"level{index}", np.zeros((len(lr), level.channels, *sides), np.float32))
+            if (name := f"level{index}") in wanted and name not in given:
+                sides = (side // level.reduction for side in lr.shape[2:])
+                given[name] = np.zeros((len(lr), level.channels, *sides), np.float32)
         try:
-            result: NDArray[np.float32] = session.run(
-                None, {one.name: given[one.name] for one in session.get_inputs()}
-            )[0]
+            result: NDArray[np.float32] = session.run(None, {name: given[name] for name in wanted})[0]
         except Exception as error:  # ONNX Runtime's exceptions have no base class but this
             raise OutOfMemory(
                 f"the model {self.name} failed on {lr.shape[3]}x{lr.shape[2]} pixels ({_first_line(error)}); "
@@ -206,20 +220,25 @@ class OnnxEngine:
 
     def _session(self, output: str) -> onnxruntime.InferenceSession:
         """The session of one output, made when it is first asked for."""
-        import onnxruntime
-
         with self._lock:
             if output not in self._sessions:
-                options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = self._threads or 0
-                options.log_severity_level = _QUIET
                 try:
                     graph = onnxfile.keep_output(self._model, output)
-                    providers = [_PROVIDERS[self._device]]
-                    self._sessions[output] = onnxruntime.InferenceSession(graph, options, providers=providers)
+                    self._sessions[output] = open_session(graph, self._threads, self._device)
                 except Exception as error:  # ONNX Runtime's exceptions have no base class but this
                     raise DamagedModel(f"the model {self._path} cannot be used ({_first_line(error)})") from error
             return self._sessions[output]
+
+
+def open_session(graph: bytes, threads: int | None, device: str = "cpu") -> onnxruntime.InferenceSession:
+    """A session of ONNX Runtime that prints nothing, on so many CPU threads, all cores when None."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = _QUIET
+    options.enable_mem_pattern = False  # its plan of a shape takes its room beside what is there already
+    return onnxruntime.InferenceSession(graph, options, providers=[_PROVIDERS[device]])
 
 
 def _first_line(error: Exception) -> str:

@@ -22,7 +22,7 @@ from cnlrn.errors import CannotWrite, CnlrnError, OutputExists, shown
 
 _TEMPORARY = re.compile(r"\.cnlrn-(?P<pid>\d+)-(?P<start>\d+)-(?P<place>[0-9a-f]{8})-[0-9a-f]{12}(\..*)?")
 _DAY = 24 * 3600  # seconds after which the temporary of a machine that is not this one is abandoned
-_own: set[Path] = set()  # temporaries of this process
+_own: dict[Path, list[Path]] = {}  # temporaries of this process, and the folders that were made for each
 _cleared: set[Path] = set()  # folders in which those of dead processes were looked for
 
 
@@ -58,10 +58,10 @@ def make_folder(folder: Path) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Find out before any work whether a file `path` can be written.
+    """Find out before any work whether a file `path` can be written by `replacing`, which makes absent folders.
 
     Raises:
-        CnlrnError: it is a folder or a device, there is no folder for it, its name is too long, or no permission.
+        CnlrnError: it is a folder or a device, its folder cannot be made, its name is too long, or no permission.
     """
     try:
         mode = path.stat().st_mode
@@ -73,11 +73,19 @@ def check_place(path: Path) -> None:
         pass
     except OSError as error:
         raise CannotWrite(f"cannot write {path} ({error.strerror})") from error
-    folder = _written_through(path).parent
+    folder = present_folder(path)
     if not is_folder(folder):
-        raise CnlrnError(f"{path}: the folder {folder} does not exist")
+        raise CannotWrite(f"{path}: {folder} is no folder; give another place")
     if not os.access(folder, os.W_OK):
         raise CannotWrite(f"{path}: no permission to write in the folder {folder}")
+
+
+def present_folder(path: Path) -> Path:
+    """The folder in which a file `path` is written, or where it is absent the lowest above it that is there."""
+    folder = _written_through(path).parent
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 # What each format's files begin with (of AVIF: hold near their beginning), and how their names end.
@@ -90,18 +98,17 @@ _WRITTEN = (
 )
 
 
-def result_suffix(source: Path | bytes) -> str:
+def result_suffix(source: Path) -> str:
     """The extension, with its dot, of the file for a result whose format nobody has chosen.
 
     It is that of the source where its format is written, too: PNG, JPEG, WebP, TIFF or AVIF, by its content and spelled
     as in its name; and ".png" for all others.
 
-    Args:
-        source: the picture's file, or its bytes. A file that cannot be looked at is taken for what its name says.
+    A file that cannot be looked at is taken for what its name says.
     """
-    given = "" if isinstance(source, bytes) else source.suffix
+    given = source.suffix
     try:
-        head = source[:128] if isinstance(source, bytes) else _head(source)
+        head = _head(source)
     except OSError:
         return given if any(given.lower() in suffixes for _, suffixes in _WRITTEN) else ".png"
     for beginning, suffixes in _WRITTEN:
@@ -129,7 +136,7 @@ def beside(path: Path, suffix: str) -> Path:
         _clear(path.parent)
     pid = os.getpid()
     temporary = path.with_name(f".cnlrn-{pid}-{_start(pid)}-{_place()}-{os.urandom(6).hex()}{suffix}")
-    _own.add(temporary)
+    _own[temporary] = []
     return temporary
 
 
@@ -145,9 +152,11 @@ def open_beside(path: Path, suffix: str) -> tuple[Path, BinaryIO]:
 
 
 def discard(temporary: Path) -> None:
-    """Remove a temporary, if it is there."""
+    """Remove a temporary, if it is there, and the folders that `replacing` made for it, if they are empty."""
     temporary.unlink(missing_ok=True)
-    _own.discard(temporary)
+    for folder in _own.pop(temporary, []):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def remove_temporaries() -> None:
@@ -162,14 +171,14 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Give an empty file to write to, which becomes `path` when the context ends well and is gone when it does not.
 
     What replaces a file has its permissions. Where `path` is a link, the file that it leads to is replaced. Without
-    `overwrite` a file that is there by then is kept.
+    `overwrite` a file that is there by then is kept. Folders that are absent are made, and are gone like the file.
 
     Raises:
-        CnlrnError: not `overwrite`, and there is a file by now.
+        CnlrnError: a folder cannot be made, or not `overwrite` and there is a file by now.
         OSError: the file cannot be made, flushed or renamed; whatever the caller raises passes through.
     """
     place = _written_through(path)
-    temporary, file = open_beside(place, path.suffix)
+    temporary, file = _open_in_new_folders(place, path.suffix)
     try:
         file.close()
         yield temporary
@@ -183,6 +192,25 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
             _move(temporary, place)
     finally:
         discard(temporary)
+
+
+def _open_in_new_folders(path: Path, suffix: str) -> tuple[Path, BinaryIO]:
+    """As `open_beside`, with the folders that are absent."""
+    absent: list[Path] = []
+    folder = path.parent
+    while not is_there(folder) and folder != folder.parent:
+        absent.append(folder)
+        folder = folder.parent
+    try:
+        make_folder(path.parent)
+        temporary, file = open_beside(path, suffix)
+    except BaseException:
+        for folder in absent:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+    _own[temporary] = absent
+    return temporary, file
 
 
 def _written_through(path: Path) -> Path:

@@ -11,6 +11,12 @@ from cnlrn.size import Size
 _SURE = 0.8
 """Certainty from which a picture counts as sharp."""
 
+_ENLARGED = 9.0
+"""Extent of a shake in pixels up to which a picture is enlarged without being deblurred first."""
+_LONGEST = 64.0
+"""Longest shake in pixels that cnlrn-own knows."""
+_WORKING_SCALES = (1, 2, 4)
+
 Action = Literal["enlarge", "deblur", "leave"]
 
 
@@ -21,7 +27,9 @@ class Plan:
     `blur` is the estimate for it, None where a model was named, so that nothing depends on the blur. `action`:
     "enlarge", "deblur" at its own size, or "leave" a picture that is sharp as it is. `model` is the name of the model
     that computes, None to leave. `size` was asked for; `result_width` and `result_height` are those of the result in
-    pixels. `seconds` and `memory` (bytes, at the most) are what `Restorer.inspect` expects on this machine.
+    pixels. `working_scale` is by how much the picture is reduced for cnlrn-own, which deblurs it, also before it is
+    enlarged; None if that model takes no part, or was named. `seconds` and `memory` (bytes, at the most) are what
+    `Restorer.inspect` expects on this machine.
     """
 
     width: int
@@ -32,6 +40,7 @@ class Plan:
     size: Size
     result_width: int
     result_height: int
+    working_scale: int | None = None
     seconds: float | None = None
     memory: int | None = None
 
@@ -49,23 +58,41 @@ class Plan:
         if before == after:
             blur = "" if self.blur is None else f" ({_seen(self.blur)})"
             return f"{before}, deblurred at its size{blur}"
-        return f"{before} -> {after}"
+        return f"{before} -> {after}" + (", deblurred first" if self.working_scale else "")
 
     def expectation(self) -> str:
         """What there is and what would be done, for a person."""
         blur = "" if self.blur is None else f", {self.blur.words()}"
-        seconds = "" if not self.seconds else f", in about {self.seconds:.2g} s"
+        costs = ""
+        if self.seconds and self.memory:
+            costs = f", in about {self.seconds:.2g} s and {_size(self.memory)} of memory"
         done = {
             "leave": "sharp already and would be left as it is",
             "deblur": f"{self.model} would deblur it at its size",
-            "enlarge": f"{self.model} would enlarge it to {self.result_width}x{self.result_height}",
+            "enlarge": f"{self.model} would enlarge it to {self.result_width}x{self.result_height}"
+            + (", deblurred first" if self.working_scale else ""),
         }[self.action]
-        return f"{self.width}x{self.height}{blur}; {done}{seconds}"
+        return f"{self.width}x{self.height}{blur}; {done}{costs}"
+
+
+def _size(memory: int) -> str:
+    return f"{memory / 1e9:.1f} GB" if memory >= 1e9 else f"{memory / 1e6:.0f} MB"
 
 
 def _seen(blur: Blur) -> str:
     extent = f"about {blur.extent:.0f} pixels"
     return {"sharp": "hardly blurred", "shake": f"shake of {extent}", "defocus": f"out of focus by {extent}"}[blur.kind]
+
+
+def working_scale_for(blur: Blur, action: Action) -> int | None:
+    """At which working scale cnlrn-own deblurs a picture of this blur, None if it does not.
+
+    It knows shakes of up to 64 pixels, the models that enlarge those of a few.
+    """
+    extent = blur.extent if blur.kind == "shake" else 0.0
+    if action == "enlarge" and extent <= _ENLARGED:
+        return None
+    return next((scale for scale in _WORKING_SCALES if extent <= scale * _LONGEST), _WORKING_SCALES[-1])
 
 
 def action(blur: Blur | None, *, grows: bool, force: bool) -> Action:

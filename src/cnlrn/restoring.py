@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from cnlrn import images
-from cnlrn.batch import Outcome
+from cnlrn.batch import Outcome, Restores
 from cnlrn.errors import CnlrnError
 from cnlrn.images.reading import READABLE
 from cnlrn.plan import Plan
-from cnlrn.restorer import Restorer
 from cnlrn.search import Search
 from cnlrn.size import AUTOMATIC, Size
 from cnlrn.terminal import Bar, complain, say, writing_to_stdout
 
 
 def restore_stream(
-    make: Callable[[], Restorer],
+    make: Callable[[], Restores],
     source: str,
     target: Path | None,
     size: Size,

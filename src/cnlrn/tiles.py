@@ -1,4 +1,4 @@
-"""Large pictures in tiles: cut with context, restore, keep the middle, and hand over row after row.
+"""Large pictures in tiles: cut with context, restore, keep the middle, and hand over block after block.
 
 Tiles lie on a grid of the network's `multiple` and each is cut with `context` pixels more on every side, so a network
 that looks no further than its context gives the same pixels tiled or whole: no seams, nothing to blend. Only a network
@@ -23,30 +23,20 @@ BORDER = 6
 """By how much a picture is padded for a network that itself pads with zeros, LR pixels: the rim that these make, up to
 10/255 in plain colours with the shipped models, then lies outside. More makes it no smaller."""
 
-_MOST = 512**2
+_MEMORY = 400 * 10**6
 _CGROUP = Path("/sys/fs/cgroup")
 
 Restore = Callable[..., NDArray[Any]]
-ReadRows = Callable[[int, int], NDArray[Any]]
+Read = Callable[[slice, slice], NDArray[Any]]
+"""Gives rows and columns of an array, each from a start to a stop."""
 
 
-class Rows:
-    """Rows that come in strips from top to bottom, kept for as long as they may be asked for."""
+class Block(NamedTuple):
+    """A part of a picture, rows x columns x channels, and the row and the column where it begins."""
 
-    def __init__(self, strips: Iterator[NDArray[Any]]) -> None:
-        """`strips`: arrays of rows, one below the other."""
-        self._strips, self._end = strips, 0
-        self._kept: list[tuple[int, NDArray[Any]]] = []
-
-    def read(self, top: int, bottom: int) -> NDArray[Any]:
-        """The rows [top, bottom), at least one. What is asked for only moves down."""
-        while self._end < bottom:
-            strip = next(self._strips)
-            self._kept.append((self._end, strip))
-            self._end += len(strip)
-        self._kept = [(start, strip) for start, strip in self._kept if start + len(strip) > top]
-        wanted = [strip[max(0, top - start) : bottom - start] for start, strip in self._kept if start < bottom]
-        return np.concatenate(wanted)
+    top: int
+    left: int
+    samples: NDArray[Any]
 
 
 class Grid(NamedTuple):
@@ -56,16 +46,22 @@ class Grid(NamedTuple):
     width: int
 
 
-def area_for(pixels_within: Callable[[int], int], margin: int, free: int | None = None, unit: int = 1) -> int:
-    """How many LR pixels, margins included, to compute at once: what fits into a quarter of the free memory.
-
-    At most 512x512 units of `unit` x `unit` pixels, and at least what tiles need that are not mostly margin.
+def area_for(pixels_within: Callable[[int], int], margin: int, memory: int) -> int:
+    """How many LR pixels, margins included, to compute at once: what fits into `memory` bytes, and at least what tiles
+    need that are not mostly margin.
 
     `pixels_within`: how many LR pixels an engine computes in so many bytes. `margin`: what a tile is cut with on each
-    side, LR pixels. `free`: bytes, this machine's (`free_memory`) when None.
+    side, LR pixels.
     """
-    free = free_memory() if free is None else free
-    return min(_MOST * unit**2, max((3 * margin) ** 2, pixels_within(free // 4)))
+    return max((3 * margin) ** 2, pixels_within(memory))
+
+
+def memory_for_computing(free: int | None = None) -> int:
+    """Bytes that computing may take unless the caller says how many: 400 MB, or a quarter of what is free if less.
+
+    `free`: bytes, this machine's (`free_memory`) when None.
+    """
+    return min(_MEMORY, (free_memory() if free is None else free) // 4)
 
 
 def free_memory() -> int:
@@ -84,27 +80,30 @@ def free_memory() -> int:
         return free
 
 
-def grid(height: int, width: int, *, area: int, margin: int, multiple: int, most_rows: int, smallest: int = 1) -> Grid:
+def grid(height: int, width: int, *, area: int, margin: int, multiple: int, smallest: int = 1) -> Grid:
     """The tiles that cover height x width with the least computing, when one may have `area` pixels with its margins.
 
     `margin`: what a tile is cut with on each side that lies within the picture, a multiple of `multiple`.
-    `most_rows`: a tile without its margins has no more, unless this is less than the margin.
     `smallest`: a tile that does not reach over the whole picture has sides of at least so much.
     """
     rows, columns = _up(height, multiple), _up(width, multiple)
     smallest = _up(smallest, multiple)
-    most_rows = max(most_rows, margin, smallest)
     best, least = Grid(smallest, smallest), math.inf
     for count in range(1, max(1, columns // smallest) + 1):
         tile_width = _up(-(-columns // count), multiple)
-        outer_width = min(columns, tile_width + 2 * margin)
-        fits = area // outer_width
-        tile_height = min(rows if fits >= rows else fits - 2 * margin, most_rows) // multiple * multiple
+        fits = area // _outer(tile_width, columns, margin)
+        halves = _up(-(-rows // 2), multiple)
+        if fits >= rows:
+            tile_height = rows
+        elif fits >= _outer(halves, rows, margin):
+            tile_height = halves
+        else:
+            tile_height = (fits - 2 * margin) // multiple * multiple
         if tile_height < min(rows, smallest):
             continue
         strips = -(-rows // tile_height)
         tile_height = max(min(rows, smallest), _up(-(-rows // strips), multiple))  # about equal, none mostly context
-        computed = count * outer_width * strips * min(rows, tile_height + 2 * margin)
+        computed = (columns + 2 * margin * (count - 1)) * (rows + 2 * margin * (strips - 1))
         if computed < least:
             best, least = Grid(tile_height, tile_width), computed
         if fits >= rows:  # narrower tiles would not be higher
@@ -112,31 +111,34 @@ def grid(height: int, width: int, *, area: int, margin: int, multiple: int, most
     return best
 
 
-def strips(
+def _outer(tile: int, side: int, margin: int) -> int:
+    """The largest extent, with its margins, of a tile along a side: of two tiles each has a margin on one end only."""
+    return min(side, tile + margin * (1 if 2 * tile >= side else 2))
+
+
+def blocks(
     restore: Restore,
-    read: ReadRows,
+    read: Read,
     height: int,
     width: int,
     *,
     scale: int,
     area: int,
-    most_rows: int,
     context: int | None,
     multiple: int,
     border: int = 0,
     reduction: int = 1,
-    features: tuple[ReadRows, int] | None = None,
-) -> Iterator[NDArray[Any]]:
-    """Restore a picture in strips as wide as the picture, from top to bottom.
+    features: tuple[Read, int] | None = None,
+) -> Iterator[Block]:
+    """Restore a picture tile by tile.
 
     Args:
         restore: takes a rows x columns x channels piece of the LR picture, its sides multiples of `multiple`, and
             returns it `scale` times as high and wide, float32 or integers; with `features` it takes their piece too.
-        read: gives the LR rows [top, bottom), an array of rows x width x channels. What is asked for only moves down.
+        read: gives a part of the LR picture, rows x columns x channels.
         height, width: of the LR picture, from 1x1. It is padded up to `multiple`, tiled or not, see `border`.
         scale: enlargement of `restore`.
         area: LR pixels that may be computed at once, context included; the smallest tile may need more.
-        most_rows: LR rows that a strip may have, unless this is less than the context.
         context: how far `restore` looks, LR pixels; None when it looks everywhere: a picture that needs more than one
             tile then has them blended over 2 x `BLEND` pixels.
         multiple: grid of the tiles, LR pixels.
@@ -144,45 +146,45 @@ def strips(
             padded as `pad` does, to the right and below as far as `multiple` needs it.
         reduction: `restore` returns so many times fewer rows and columns, and all of the padded picture is wanted; with
             it `scale` is 1.
-        features: gives rows of an array so many times smaller than the padded picture.
+        features: gives a part of an array so many times smaller than the padded picture.
 
     Yields:
-        rows x (scale*width) x channels, as `restore` returns them; together they are the restored picture, or with
-        `reduction` that of the padded one.
+        parts of the restored picture, as `restore` returns them, which cover it without overlaps; with `reduction`,
+        of the padded one. None is as large as a strip across the longer side of a large picture.
     """
-    blended = context is None
     margin = _up(BLEND if context is None else context, multiple)
-    smallest = 2 * margin if blended else 1
-    sides = [_side(size, multiple, border) for size in (height, width)]
-    rows, columns = (side.total for side in sides)
-    tile = grid(rows, columns, area=area, margin=margin, multiple=multiple, most_rows=most_rows, smallest=smallest)
-    join = _blended if blended else _exact
+    smallest = 2 * margin if context is None else 1
     whole = reduction > 1
+    sides = tuple(_side(size, multiple, border) for size in (height, width))
+    tile = grid(sides[0].total, sides[1].total, area=area, margin=margin, multiple=multiple, smallest=smallest)
     spans = [list(_spans(side, step, margin, whole)) for side, step in zip(sides, tile, strict=True)]
 
-    def restored(rows: _Span) -> Iterator[tuple[_Span, NDArray[Any]]]:
-        needed = sides[0].shown(rows)
-        top = int(needed.min())
-        given = read(top, int(needed.max()) + 1)
+    def restored(rows: _Span, columns: _Span) -> NDArray[Any]:
+        piece = _shown(read, sides, (rows, columns))
+        if features is None:
+            return restore(piece)
+        read_features, smaller = features
+        return restore(piece, read_features(*(span.over(smaller).outer for span in (rows, columns))))
+
+    if context is None:
+        yield from _blended_blocks(restored, sides, spans, scale, margin)
+        return
+    for rows in spans[0]:
         for columns in spans[1]:
-            yield (
-                columns.over(reduction),
-                restore(given[np.ix_(needed - top, sides[1].shown(columns))], *told(rows, columns)),
+            samples = restored(rows, columns)
+            for axis, span in enumerate((rows.over(reduction), columns.over(reduction))):
+                start = (span.start - span.outer_start) * scale
+                samples = _cut(samples, axis, start, start + (span.stop - span.start) * scale)
+            top, left = (
+                span.start // reduction if whole else (span.start - side.before) * scale
+                for span, side in zip((rows, columns), sides, strict=True)
             )
+            yield Block(top, left, samples)
 
-    def told(rows: _Span, columns: _Span) -> Iterator[NDArray[Any]]:
-        if features is not None:
-            read_features, smaller = features
-            outer = columns.over(smaller)
-            yield read_features(rows.outer_start // smaller, rows.outer_stop // smaller)[
-                :, outer.outer_start : outer.outer_stop
-            ]
 
-    def strip(rows: _Span) -> NDArray[Any]:
-        made = sides[1].total // reduction if whole else width * scale
-        return _beside(join(restored(rows), 1, sides[1], scale, margin), made)
-
-    yield from join(((rows.over(reduction), strip(rows)) for rows in spans[0]), 0, sides[0], scale, margin)
+def padded(size: int, multiple: int, border: int) -> int:
+    """How long a side of `size` pixels is once `blocks` has padded it."""
+    return _side(size, multiple, border).total
 
 
 def pad(lr: NDArray[Any], multiple: int) -> NDArray[Any]:
@@ -204,6 +206,11 @@ class _Span(NamedTuple):
     stop: int
     outer_start: int
     outer_stop: int
+
+    @property
+    def outer(self) -> slice:
+        """What it is cut with."""
+        return slice(self.outer_start, self.outer_stop)
 
     def over(self, reduction: int) -> _Span:
         """The same on a grid that is `reduction` times as coarse."""
@@ -245,25 +252,39 @@ def _spans(side: _Side, step: int, margin: int, whole: bool) -> Iterator[_Span]:
             yield _Span(*inner, max(0, start - margin), min(side.total, start + step + margin))
 
 
-def _beside(pieces: Iterator[NDArray[Any]], width: int) -> NDArray[Any]:
-    """Pieces joined from left to right, each copied as it comes, so that no more than one is held beside the whole."""
-    first = next(pieces)
-    whole = np.empty((first.shape[0], width, first.shape[2]), first.dtype)
-    whole[:, : first.shape[1]] = first
-    filled = first.shape[1]
-    for piece in pieces:
-        whole[:, filled : filled + piece.shape[1]] = piece
-        filled += piece.shape[1]
-    return whole
+def _shown(read: Read, sides: tuple[_Side, ...], spans: tuple[_Span, _Span]) -> NDArray[Any]:
+    """What the padded picture shows in the spans of rows and columns."""
+    places = [side.shown(span) for side, span in zip(sides, spans, strict=True)]
+    parts = [slice(int(place.min()), int(place.max()) + 1) for place in places]
+    piece = read(*parts)
+    for axis, (place, part) in enumerate(zip(places, parts, strict=True)):
+        if len(place) > part.stop - part.start or place[0] != part.start:
+            piece = piece.take(place - part.start, axis)
+    return piece
+
+
+def _blended_blocks(
+    restored: Callable[[_Span, _Span], NDArray[Any]],
+    sides: tuple[_Side, ...],
+    spans: list[list[_Span]],
+    scale: int,
+    margin: int,
+) -> Iterator[Block]:
+    """The tiles, blended to strips across the shorter side, and these into one another."""
+    along = int(sides[1].size > sides[0].size)  # the axis from strip to strip
+    across = 1 - along
+
+    def strip(outer: _Span) -> NDArray[Any]:
+        tiles = ((inner, restored(*((outer, inner) if across else (inner, outer)))) for inner in spans[across])
+        return np.concatenate(list(_blended(tiles, across, sides[across], scale, margin)), axis=across)
+
+    at = 0
+    for samples in _blended(((outer, strip(outer)) for outer in spans[along]), along, sides[along], scale, margin):
+        yield Block(*((0, at) if along else (at, 0)), samples)
+        at += samples.shape[along]
 
 
 Pieces = Iterator[tuple[_Span, NDArray[Any]]]
-
-
-def _exact(pieces: Pieces, axis: int, side: _Side, scale: int, margin: int) -> Iterator[NDArray[Any]]:
-    """Of each piece what its tile answers for."""
-    for span, piece in pieces:
-        yield _cut(piece, axis, (span.start - span.outer_start) * scale, (span.stop - span.outer_start) * scale)
 
 
 def _blended(pieces: Pieces, axis: int, side: _Side, scale: int, margin: int) -> Iterator[NDArray[Any]]:

@@ -135,6 +135,38 @@ def test_plain_folders_are_matched_by_name(tmp_path: Path) -> None:
         open_set(f"pairs:{tmp_path}")
 
 
+def test_a_folder_of_blurry_and_sharp_pictures_holds_pairs_of_one_size(tmp_path: Path) -> None:
+    blurry, sharp = write(tmp_path / "blurry" / "a.jpg", 43, 30), write(tmp_path / "sharp" / "a.png", 43, 30, seed=2)
+    own = open_set(tmp_path)
+    assert (own.scale, own.pairs) == (1, [Pair("a", blurry, (sharp,), scale=1)])
+    [(_, photo, target)] = own.pictures()
+    assert photo.shape == (43, 30, 3)
+    np.testing.assert_array_equal(target, noise(43, 30, 2))
+    np.testing.assert_array_equal(next(own.pairs[0].references()), target)
+    write(tmp_path / "sharp" / "a.png", 44, 30)
+    with pytest.raises(
+        CnlrnError, match=r"a sharp picture of 30x43 pixels belongs to the blurry one, but it has 30x44$"
+    ):
+        own.pairs[0].read()
+
+
+def test_a_folder_of_both_kinds_of_pairs_is_not_guessed_at(tmp_path: Path) -> None:
+    write(tmp_path / "blurry_x4" / "a.png", 4, 6)
+    for folder in ("blurry", "sharp"):
+        write(tmp_path / folder / "a.png")
+    with pytest.raises(CnlrnError, match="holds blurry_x4 and blurry") as caught:
+        open_set(tmp_path)
+    named = str(caught.value).rpartition("name ")[2]
+    assert open_set(named).scale == 4
+
+
+def test_pairs_of_one_size_among_x4_pairs_say_where_they_belong(tmp_path: Path) -> None:
+    for folder in ("blurry_x4", "sharp"):
+        write(tmp_path / folder / "a.png")
+    with pytest.raises(CnlrnError, match="pairs of one size are to be in folders called blurry and sharp"):
+        open_set(tmp_path).pairs[0].read()
+
+
 def test_a_picture_without_partner_is_an_error_that_names_it(tmp_path: Path) -> None:
     write(tmp_path / "lr" / "a.png")
     write(tmp_path / "hr" / "a.jpg")
@@ -261,7 +293,7 @@ def test_a_blurry_picture_of_kohler_without_frames_is_named(tmp_path: Path) -> N
 
 
 def test_a_plain_folder_that_holds_no_pairs_says_how_sets_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CnlrnError, match=r"blurry_x4 and sharp, and .* is empty.* reds:.* kohler"):
+    with pytest.raises(CnlrnError, match=r"sharp and, beside it, blurry_x4, or blurry .* is empty.* reds:.* kohler"):
         open_set(tmp_path)
     with pytest.raises(CnlrnError, match="gopro: names no folder; write gopro:FOLDER"):
         open_set("gopro:")

@@ -18,9 +18,10 @@ from cnlrn.data.pictures import read
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError
 from cnlrn.evaluation import benchmark, report
-from cnlrn.evaluation.benchmark import SCHEMA, Record, Results, Suite, load, run
+from cnlrn.evaluation.benchmark import SCHEMA, Results, Suite, load, run
+from cnlrn.evaluation.journal import Record
 from cnlrn.evaluation.metrics import Metric, score
-from cnlrn.evaluation.systems import Bicubic, Chain, Command, Model, Network
+from cnlrn.evaluation.systems import Bicubic, Chain, Command, Model, Network, Spec, plan
 from cnlrn.networks.checkpoints import save_weights
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -246,6 +247,76 @@ def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
     assert len(rows(out / "results.csv")) == len(starts)
 
 
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of two pairs of one size, 96x64 pixels: "a" nearly right, "b" far from it."""
+    rng = np.random.default_rng(0)
+    for place in ("blurry", "sharp"):
+        (tmp_path / "photos" / place).mkdir(parents=True)
+    for name, wrong in (("a", 3), ("b", 30)):
+        sharp = rng.integers(40, 200, (64, 96, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / "photos" / "sharp" / f"{name}.png"), sharp[..., ::-1])
+        cv2.imwrite(str(tmp_path / "photos" / "blurry" / f"{name}.png"), (sharp + wrong).astype(np.uint8)[..., ::-1])
+    return tmp_path / "photos"
+
+
+BRIGHTEN = """
+import sys
+from PIL import Image
+log, source, target = sys.argv[1:]
+with open(log, "a") as stream:
+    stream.write("x")
+Image.open(source).point(lambda value: value - 10).save(target)
+"""
+
+
+def test_photos_at_their_own_size_are_told_by_their_gain_and_the_least_of_it(
+    tool: Tool, photos: Path, pairs: Path, tmp_path: Path
+) -> None:
+    tool.script.write_text(BRIGHTEN)
+    tools: dict[str, Spec] = {"tool": replace(tool.spec, scale=1), "cubic": Bicubic()}
+    suite = Suite({"own": str(photos), "x4": str(pairs)}, tools, threads=1, shown=1)
+    results = run(suite, tmp_path / "out")
+    own, x4 = results.rows
+    assert (own.set, own.system, x4.set, x4.system) == ("own", "tool", "x4", "cubic")
+    assert x4.gains == {}
+    assert [results.sets[name].left_out for name in ("own", "x4")] == [["cubic"], ["tool"]]
+
+    gains = {}
+    for name, before, after in (("a", 3, -7), ("b", 30, 20)):
+        sharp = read(photos / "sharp" / f"{name}.png")
+        better, worse = (score((sharp.astype(int) + wrong).astype(np.uint8), sharp, 16) for wrong in (after, before))
+        gains[name] = better.psnr - worse.psnr, better.ssim - worse.ssim
+    assert gains["a"][0] < 0 < gains["b"][0]
+    assert own.gains["psnr"].picture == "a"
+    assert own.gains["psnr"].least == pytest.approx(gains["a"][0])
+    assert own.gains["psnr"].mean == pytest.approx((gains["a"][0] + gains["b"][0]) / 2)
+
+    a, b, one, _ = rows(tmp_path / "out" / "results.csv")
+    for row, name in ((a, "a"), (b, "b")):
+        assert (float(row["psnr_gain"]), float(row["ssim_gain"])) == pytest.approx(gains[name])
+    assert (one["set"], one["psnr_gain"]) == ("x4", "")
+    summary = rows(tmp_path / "out" / "summary.csv")[0]
+    assert float(summary["psnr_least_gain"]) == pytest.approx(gains["a"][0])
+    assert summary["psnr_least_picture"] == "a"
+
+    assert tool.calls() == 3
+    assert run(suite, tmp_path / "out") == results
+    assert tool.calls() == 0
+
+
+def test_a_set_that_suits_no_system_is_told_before_results_are_lost(photos: Path, pairs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(Suite({"x4": str(pairs)}, {"cubic": Bicubic()}, threads=1), out)
+    before = (out / "results.jsonl").read_bytes()
+    with pytest.raises(CnlrnError, match="the pairs of own are of one size, and no system of the suite does that"):
+        run(Suite({"x4": str(pairs), "own": str(photos)}, {"cubic": Bicubic()}, threads=1), out, overwrite=True)
+    only_deblurs: dict[str, Spec] = {"srn": Network("srn-s", tmp_path / "w")}
+    with pytest.raises(CnlrnError, match=r'x4 are to be enlarged x4, .*or a chain, "deblur:NAME'):
+        run(Suite({"x4": str(pairs)}, only_deblurs, threads=1), out, overwrite=True)
+    assert (out / "results.jsonl").read_bytes() == before
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_result_that_is_no_number_fails_the_row(suite: Suite, tmp_path: Path, value: float) -> None:
     net = networks.build("srcnn-s")
@@ -264,7 +335,7 @@ def test_a_figure_that_is_no_number_fails_the_row(
     suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = Metric("psnr", "PSNR", True, 3, True, lambda restored, sharp: float("nan"))
-    monkeypatch.setattr(benchmark, "metric", lambda name: broken)
+    monkeypatch.setattr(benchmark, "metric", lambda name, border=4: broken)
     results = run(replace(suite, systems={"cubic": Bicubic()}, metrics=("psnr",)), tmp_path / "out")
     assert results.rows[0].failed == "one: its psnr is nan, no number"
 
@@ -272,6 +343,8 @@ def test_a_figure_that_is_no_number_fails_the_row(
 @pytest.mark.parametrize(
     "change",
     [
+        {"blurry": {"psnr": float("nan")}},
+        {"blurry": None},
         {"scores": {"psnr": float("nan"), "ssim": 1.0}},
         {"scores": {"psnr": float("inf"), "ssim": 1.0}},
         {"scores": {"psnr": "20", "ssim": 1.0}},
@@ -321,6 +394,13 @@ def test_the_shipped_suite_is_valid_and_its_examples_too(tmp_path: Path) -> None
     assert {type(spec) for spec in suite.systems.values()} == {Bicubic, Model, Chain}
     whole = loaded(tmp_path, re.sub(r"^  # (.*: \{)", r"  \1", text, flags=re.MULTILINE))
     assert {type(spec) for spec in whole.systems.values()} == set(SCHEMA.kinds.values())
+
+
+def test_the_shipped_suite_for_photos_at_their_own_size_leaves_no_system_out(tmp_path: Path) -> None:
+    text = (CONFIGS / "benchmark-own.yaml").read_text(encoding="utf-8")
+    whole = loaded(tmp_path, re.sub(r"^  # (.*: \{)", r"  \1", text, flags=re.MULTILINE))
+    assert list(plan(load(CONFIGS / "benchmark-own.yaml").systems, 1)) == ["cnlrn-own", "cnlrn-s, x1"]
+    assert list(plan(whole.systems, 1)) == list(whole.systems)
 
 
 def test_a_suite_written_out_reads_back_equal(tmp_path: Path) -> None:

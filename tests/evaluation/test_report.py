@@ -11,7 +11,7 @@ import pytest
 from cnlrn.data.pictures import Byte, read
 from cnlrn.errors import CnlrnError
 from cnlrn.evaluation import report
-from cnlrn.evaluation.benchmark import Results, Row, Shown, Suite
+from cnlrn.evaluation.benchmark import Contents, Gain, Results, Row, Shown, Suite
 from cnlrn.evaluation.costs import Costs
 from cnlrn.evaluation.metrics import metric
 from cnlrn.evaluation.systems import Bicubic, Model
@@ -32,9 +32,9 @@ def results(tmp_path: Path) -> Results:
         files[name] = tmp_path / f"{name}.png"
         cv2.imwrite(str(files[name]), picture[..., ::-1])
     rows = [
-        Row(SYSTEMS[0], "first", {"psnr": 22.5, "niqe": 5.0}, 0.25, 200 * 2**20),
-        Row(SYSTEMS[1], "first", {"psnr": 21.0, "niqe": 6.0}, 0.01, 60 * 2**20),
-        Row(SYSTEMS[2], "first", failed="out of luck"),
+        Row(SYSTEMS[0], "first", Costs(741378, 215600.0), {"psnr": 22.5, "niqe": 5.0}, {}, 0.25, 200 * 2**20),
+        Row(SYSTEMS[1], "first", Costs(0, 240), {"psnr": 21.0, "niqe": 6.0}, {}, 0.01, 60 * 2**20),
+        Row(SYSTEMS[2], "first", Costs(None, None), failed="out of luck"),
     ]
     restored = {
         SYSTEMS[0]: (files["model"], {"psnr": 22.6, "niqe": 5.0}),
@@ -45,8 +45,7 @@ def results(tmp_path: Path) -> Results:
         suite=Suite({"first": "a", "second": "b"}, {SYSTEMS[0]: Model("cnlrn-s"), SYSTEMS[1]: Bicubic()}),
         metrics=(psnr, niqe),
         machine={"processor": "Abacus 3000", "threads": "2 of 4 CPUs"},
-        costs={SYSTEMS[0]: Costs(741378, 215600.0), SYSTEMS[1]: Costs(0, 240), SYSTEMS[2]: Costs(None, None)},
-        pairs={"first": 7, "second": 1},
+        sets={"first": Contents(7, 4, []), "second": Contents(1, 4, [])},
         rows=[*rows, *(replace(row, set="second") for row in rows)],
         shown=[Shown("first", "street", files["blurry"], files["sharp"], restored)],
     )
@@ -204,11 +203,10 @@ HOSTILE = (
 
 
 def test_whatever_names_and_reasons_say_is_text_in_both_reports(results: Results, tmp_path: Path) -> None:
-    rows = [*results.rows, Row("mean_while", "first", failed=HOSTILE)]
-    costs = results.costs | {HOSTILE: Costs(None, None), "mean_while": Costs(None, None)}
+    rows = [*results.rows, Row("mean_while", "first", Costs(None, None), failed=HOSTILE)]
     rows = [replace(row, system=HOSTILE) if row.system == SYSTEMS[2] else row for row in rows]
     shown = [replace(results.shown[0], picture=HOSTILE)]
-    hostile = replace(results, rows=rows, costs=costs, shown=shown, pairs={**results.pairs, HOSTILE: 3})
+    hostile = replace(results, rows=rows, shown=shown, sets={**results.sets, HOSTILE: Contents(3, 4, [HOSTILE])})
 
     parsed = page(hostile, tmp_path)  # every tag closed in its place
     assert [row[0] for row in parsed.tables[0]].count("mean_while") == 1
@@ -223,6 +221,36 @@ def test_whatever_names_and_reasons_say_is_text_in_both_reports(results: Results
         rest = line.replace("**22.500**", "").replace("**5.00**", "").replace("---:", "")
         assert not re.search(r"[<>`*\[\]\\~]|://|(?<!\w)_|_(?!\w)", rest), line
     assert {len(line.split("|")) for line in tables} == {9, 4}
+
+
+def test_a_set_of_photos_at_their_own_size_tells_gains_and_what_is_left_out(results: Results, tmp_path: Path) -> None:
+    gains = [{"psnr": Gain(1.25, -0.5, "dusk"), "niqe": Gain(0.5, 0.1, "dawn")}, {}, {}]
+    gains[1] = {"psnr": Gain(-0.75, -2.0, "dawn"), "niqe": Gain(1.0, 0.0, "dusk")}
+    rows = [*results.rows[:3], *(replace(row, gains=g) for row, g in zip(results.rows[3:], gains, strict=True))]
+    sharp = read(results.shown[0].sharp)
+    cv2.imwrite(str(tmp_path / "same.png"), sharp[..., ::-1])
+    shown = [replace(results.shown[0], set="second", blurry=tmp_path / "same.png")]
+    sets = {"first": results.sets["first"], "second": Contents(1, 1, ["rcan_s", "edsr"])}
+    own = replace(results, rows=rows, sets=sets, shown=shown)
+
+    parsed = page(own, tmp_path)
+    heads, model, cubic, broken = parsed.tables[1]
+    assert heads[:7] == ["system", "PSNR (dB)", "gain", "least gain", "NIQE", "gain", "least gain"]
+    assert model[:7] == ["model <b>", "22.500", "+1.250", "-0.500, dusk", "5.00", "+0.50", "+0.10, dawn"]
+    assert cubic[2:4] == ["-0.750", "-2.000, dawn"]
+    assert broken == ["broken|", "failed: out of luck"]
+    assert parsed.tables[0][0] == ["system", "PSNR (dB)", "NIQE", *heads[7:]]
+    assert "Left out, because they only enlarge: rcan_s, edsr." in parsed.text["p"]
+    assert "four times as wide and high or at its own size" in parsed.text["p"]
+    assert "is better than the blurry pictures, on second" in parsed.text["figcaption"]
+    blurry, *_, original = parsed.images[3:7]
+    np.testing.assert_array_equal(decoded(blurry), sharp[48:144, 8:104])
+    assert decoded(original).shape == decoded(blurry).shape
+
+    second = report.markdown(own).split("### ")[2]
+    assert "| PSNR (dB) | gain | least gain | NIQE | gain | least gain |" in second
+    assert "| **22.500** | **+1.250** | **-0.500, dusk** | **5.00** | +0.50 | **+0.10, dawn** |" in second
+    assert "\n\nLeft out, because they only enlarge: rcan_s, edsr.\n" in second
 
 
 def test_a_report_that_cannot_be_written_is_one_sentence(results: Results, tmp_path: Path) -> None:

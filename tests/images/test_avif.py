@@ -55,8 +55,8 @@ def test_rows_that_wait_on_disk_are_read_from_top_to_bottom(tmp_path, monkeypatc
     monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
     pixels, target = ramps(200, 150, np.uint8), tmp_path / "out.avif"
     with images.Spool(*pixels.shape, np.uint8, target) as spool:
-        spool.append(pixels[:90])
-        spool.append(pixels[90:])
+        spool.put(90, 0, pixels[90:])
+        spool.put(0, 0, pixels[:90])
         images.write(images.LazyPicture(spool.image()), target)
     assert np.abs(images.read(target).pixels.astype(int) - pixels).max() <= 5
     assert [file.name for file in tmp_path.iterdir()] == ["out.avif"]

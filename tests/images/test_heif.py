@@ -173,3 +173,54 @@ def test_a_heic_beyond_the_limit_is_refused_before_it_is_decoded() -> None:
 
 def test_folders_are_searched_for_them() -> None:
     assert {".heic", ".heif", ".hif", ".avif"} <= images.SUFFIXES
+
+
+def without_nclx(data: bytes, config: bytes, transfer: int) -> bytes:
+    """A file whose coded picture alone tells its colours, with other transfer characteristics."""
+    start = data.index(config)
+    bits = f"{int.from_bytes(data[start : start + 400]):0{8 * 400}b}"
+    told = next(
+        f"{primaries:08b}{13:08b}{matrix:08b}"
+        for primaries in (1, 12)
+        for matrix in (6, 1, 0, 2)
+        if f"{primaries:08b}{13:08b}{matrix:08b}" in bits
+    )
+    changed_bits = bits.replace(told, told[:8] + f"{transfer:08b}" + told[16:], 1)
+    data = data[:start] + int(changed_bits, 2).to_bytes(400) + data[start + 400 :]
+    return data.replace(b"colrnclx", b"freenclx")
+
+
+def coded() -> dict[str, tuple[bytes, bytes]]:
+    """Files, and where in each the header of its coded picture is behind."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)).save(file, "avif")
+    data = file.getvalue()
+    return {"avif": (data, b"mdat"), "heic": ((DATA / "turned.heic").read_bytes(), b"hvcC")}
+
+
+@pytest.mark.parametrize("name", ["avif", "heic"])
+@pytest.mark.parametrize(("transfer", "kind"), [(16, "PQ"), (18, "HLG")])
+def test_hdr_that_only_the_coded_picture_tells_is_refused_too(name: str, transfer: int, kind: str) -> None:
+    with pytest.raises(CnlrnError, match=rf"is an HDR picture \({kind}\), which cannot be restored; export it as SDR"):
+        read(without_nclx(*coded()[name], transfer))
+
+
+@pytest.mark.parametrize("name", ["avif", "heic"])
+def test_the_code_points_of_the_coded_picture_count_where_no_others_are_told(name: str) -> None:
+    data, config = coded()[name]
+    assert read(without_nclx(data, config, 13)).icc is None
+    assert read(without_nclx(data, config, 4)).icc is not None
+
+
+def test_the_video_of_a_motion_photo_is_left_out_with_one_word_of_it() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), LEFT).save(file, "jpeg", quality=95)
+    plain = file.getvalue()
+    video = struct.pack(">I4s4sI4s", 20, b"ftyp", b"mp42", 0, b"isom") + struct.pack(">I4s", 8, b"mdat")
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), LEFT).save(file, "jpeg", xmp=b'<x GCamera:MicroVideo="1"/>', quality=95)
+    heic = (DATA / "turned.heic").read_bytes()
+    for data in (plain + video, file.getvalue(), file.getvalue() + video, heic + struct.pack(">I4s", 8, b"mpvd")):
+        assert sum("the video that moves it is left out" in note for note in read(data).notes) == 1
+    for data in (plain, heic):
+        assert read(data).notes == ()

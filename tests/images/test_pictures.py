@@ -547,17 +547,19 @@ def test_a_damaged_file_with_an_odd_name_does_not_spoil_the_next(tmp_path: Path)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("most", [0, 2**20])
 @pytest.mark.parametrize("bands", [1, 2, 3, 4])
-def test_a_spool_gives_back_its_rows_from_memory_or_disk(
+def test_a_spool_gives_back_its_blocks_from_memory_or_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, bands: int, dtype: Any
 ) -> None:
     monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", most)
-    rows = random((300, 7, bands), dtype)
+    samples = random((300, 7, bands), dtype)
     with Spool(300, 7, bands, dtype, tmp_path / "picture.png") as spool:
-        for top, bottom in ((0, 1), (1, 128), (128, 300)):
-            spool.append(rows[top:bottom])
+        for top, bottom, left, right in ((128, 300, 0, 7), (0, 100, 5, 7), (0, 100, 0, 5), (100, 128, 0, 7)):
+            spool.put(top, left, samples[top:bottom, left:right])
+        for part in ((slice(3, 290), slice(1, 6)), (slice(99, 101), slice(0, 7))):
+            np.testing.assert_array_equal(spool.read(*part), samples[part])
         assert spool.on_disk == (most == 0)
         assert not list(tmp_path.iterdir())  # the file has no name, so nothing is left however the process ends
-        np.testing.assert_array_equal(images.as_array(spool.image()), rows)
+        np.testing.assert_array_equal(images.as_array(spool.image()), samples)
     assert not list(tmp_path.iterdir())
 
 
@@ -565,7 +567,7 @@ def test_a_spool_without_a_target_touches_no_disk(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("cnlrn.images.picture._IN_MEMORY", 0)
     monkeypatch.chdir(tmp_path)
     with Spool(2, 3, 1, np.uint8, None) as spool:
-        spool.append(np.ones((2, 3, 1), np.uint8))
+        spool.put(0, 0, np.ones((2, 3, 1), np.uint8))
         assert not list(tmp_path.iterdir())
         assert (images.as_array(spool.image()) == 1).all()
 
@@ -578,11 +580,11 @@ def test_a_spool_on_a_full_disk_names_the_target_and_leaves_nothing(
 
     def spool(rows: int) -> None:
         with Spool(rows, 10, 3, np.uint8, target) as spool:
-            for _ in range(rows):
-                spool.append(np.zeros((1, 10, 3), np.uint8))
+            for row in range(rows):
+                spool.put(row, 0, np.zeros((1, 10, 3), np.uint8))
             spool.image()
 
-    for rows in (3, 10_000):  # fails when it is flushed, fails when it is written
+    for rows in (3, 10_000):  # fails when it is finished, fails when a block is laid down
         with room_for(50), pytest.raises(CnlrnError, match=r"cannot write .*picture\.png \(File too large\)"):
             spool(rows)
         assert not list(tmp_path.iterdir())

@@ -161,9 +161,9 @@ def test_a_scale_that_the_network_lacks_is_refused() -> None:
 
 def test_exits_give_every_scale() -> None:
     net, lr = Repeater(), torch.rand(1, 3, 8, 8)
-    exits = net.exits(lr)
-    assert list(exits) == [1, 2]
-    assert all(torch.equal(out, net(lr, scale)) for scale, out in exits.items())
+    outputs = net.outputs(lr)
+    assert list(outputs) == [1, 2]
+    assert all(torch.equal(out, net(lr, scale)) for scale, out in outputs.items())
 
 
 @pytest.mark.parametrize("name", presets())

@@ -115,7 +115,7 @@ def test_pretraining_model_looks_no_further_than_its_context() -> None:
 def test_every_weight_is_trained(network: type[CNLRN | DeblurringPretraining]) -> None:
     torch.manual_seed(0)
     net: RestorationNetwork = network(SMALL)
-    (restored,) = net.exits(torch.rand(1, 3, 16, 16)).values()
+    (restored,) = net.outputs(torch.rand(1, 3, 16, 16)).values()
     loss = F.l1_loss(restored, torch.ones_like(restored))
     gradients = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)

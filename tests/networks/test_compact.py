@@ -41,10 +41,10 @@ def test_presets_stay_within_their_budget(name, kilomacs):
 def test_one_pass_gives_what_the_single_exits_give(tiny):
     lr = torch.rand(2, 3, 32, 48)
     with torch.no_grad():
-        exits = tiny.exits(lr)
+        outputs = tiny.outputs(lr)
         for scale in tiny.scales:
-            assert exits[scale].shape == (2, 3, 32 * scale, 48 * scale)
-            torch.testing.assert_close(exits[scale], tiny(lr, scale))
+            assert outputs[scale].shape == (2, 3, 32 * scale, 48 * scale)
+            torch.testing.assert_close(outputs[scale], tiny(lr, scale))
 
 
 def test_without_its_exits_the_network_is_the_bicubic_enlargement(tiny):
@@ -148,7 +148,7 @@ def test_light_cannot_drift_whatever_the_weights(name):
         torch.nn.init.constant_(layer.bias, 0.5)
     lr = F.interpolate(0.3 + 0.4 * torch.rand(1, 3, 6, 10), scale_factor=8.0, mode="bilinear")
     with torch.no_grad():
-        for restored in net.exits(lr).values():
+        for restored in net.outputs(lr).values():
             torch.testing.assert_close(restored.pow(2.2).mean((2, 3)), lr.pow(2.2).mean((2, 3)), atol=3e-3, rtol=0)
 
 
@@ -165,7 +165,7 @@ def stripes(period: int, scale: int) -> torch.Tensor:
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_what_training_asks_for_has_the_light_of_the_input_and_the_contrast_of_the_target(tiny, scale):
     lr = torch.full((1, 3, 48, 80), 0.5)
-    asked = tiny.attainable(lr, 0.3 + stripes(8, scale), scale)
+    asked = tiny.project_target(lr, 0.3 + stripes(8, scale), scale)
     torch.testing.assert_close(asked - asked.mean(), stripes(8, scale), atol=1e-3, rtol=0)
     torch.testing.assert_close(asked.pow(2.2).mean(), lr.pow(2.2).mean(), atol=1e-3, rtol=0)
     assert asked.mean() < 0.49
@@ -174,13 +174,13 @@ def test_what_training_asks_for_has_the_light_of_the_input_and_the_contrast_of_t
 @pytest.mark.parametrize("scale", [2, 4])
 def test_contrast_that_lr_cannot_show_leaves_means_as_they_are(tiny, scale):
     lr = torch.full((1, 3, 48, 80), 0.5)
-    asked = tiny.attainable(lr, 0.3 + stripes(1, scale), scale)
+    asked = tiny.project_target(lr, 0.3 + stripes(1, scale), scale)
     torch.testing.assert_close(asked, 0.5 + stripes(1, scale), atol=1e-5, rtol=0)
 
 
 def test_in_the_dark_light_stays_bounded(tiny):
     lr = torch.full((1, 3, 48, 80), 1e-3)
-    assert (tiny.attainable(lr, lr + stripes(8, 1), 1) - lr - stripes(8, 1)).abs().max() < 0.05
+    assert (tiny.project_target(lr, lr + stripes(8, 1), 1) - lr - stripes(8, 1)).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
@@ -188,4 +188,4 @@ def test_training_asks_for_no_more_where_the_network_is_already(tiny, scale):
     lr = torch.rand(1, 3, 48, 80)
     with torch.no_grad():
         restored = tiny(lr, scale)
-        torch.testing.assert_close(tiny.attainable(lr, restored, scale), restored, atol=0.03, rtol=0)
+        torch.testing.assert_close(tiny.project_target(lr, restored, scale), restored, atol=0.03, rtol=0)

@@ -117,12 +117,12 @@ def test_compact_sizes_restore_pictures_of_any_batch_and_scale_the_same_way_ever
     net = network(COMPACT[network]).eval()
     h, w = net.multiple * -(-16 // net.multiple), net.multiple * -(-24 // net.multiple)
     lr = torch.rand(2, 3, h, w)
-    exits = net.exits(lr)
-    assert tuple(exits) == net.scales
+    outputs = net.outputs(lr)
+    assert tuple(outputs) == net.scales
     for scale in net.scales:
         restored = net(lr, scale)
         assert restored.shape == (2, 3, h * scale, w * scale)
-        assert torch.equal(restored, exits[scale])
+        assert torch.equal(restored, outputs[scale])
         assert torch.allclose(restored[1:], net(lr[1:], scale), atol=1e-4)
     with pytest.raises(CnlrnError, match="no exit for x3"):
         net(lr, 3)
@@ -145,7 +145,7 @@ def test_gradients_reach_every_parameter(network):
     if isinstance(net, MPRNet):
         net.shallow_feat1[1].body[0].weight.data[0].neg_()  # a PReLU learns from negative values only
     side = max(8, 2 * net.multiple)
-    sum(restored.square().sum() for restored in net.exits(gray(side, side)).values()).backward()
+    sum(restored.square().sum() for restored in net.outputs(gray(side, side)).values()).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name

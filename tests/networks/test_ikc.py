@@ -92,7 +92,7 @@ def test_every_correction_adds_what_the_corrector_sees_in_the_picture_of_the_cod
     for before, after in pairwise(codes):
         assert before.shape == (2, CODE)
         torch.testing.assert_close(after, before + net.corrector(net.restore_with(lr, before), before))
-    pictures = net.supervised(lr, (4,))[4]
+    pictures = net.training_outputs(lr, (4,))[4]
     for code, picture in zip(codes, pictures, strict=True):
         torch.testing.assert_close(picture, net.restore_with(lr, code))
     assert torch.equal(net(lr), pictures[-1])

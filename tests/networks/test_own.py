@@ -70,7 +70,7 @@ def test_trails_of_clipped_lights_may_become_darker(tiny):
     photo[..., 96:160, 96:160] = 1.0
     target = torch.full_like(photo, 0.2)
     target[..., 120:136, 120:136] = 1.0
-    asked = tiny.attainable(photo, target, 1)
+    asked = tiny.project_target(photo, target, 1)
     assert (asked - target).abs().mean() < 0.2 * (photo - target).abs().mean()
 
 

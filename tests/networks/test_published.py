@@ -55,9 +55,9 @@ def test_dbpn_gives_what_its_authors_program_gives(set_rule_weights: SetWeights,
 def test_both_exits_of_gfn_give_what_its_authors_program_gives(
     set_rule_weights: SetWeights, rule_picture: Picture
 ) -> None:
-    exits = built("gfn", set_rule_weights).exits(rule_picture(1, 3, 16, 20))
-    assert largest_difference(exits[4], "gfn") < 1e-5
-    assert largest_difference(exits[1], "gfn.deblurred") < 1e-5
+    outputs = built("gfn", set_rule_weights).outputs(rule_picture(1, 3, 16, 20))
+    assert largest_difference(outputs[4], "gfn") < 1e-5
+    assert largest_difference(outputs[1], "gfn.deblurred") < 1e-5
 
 
 @torch.no_grad()

@@ -113,7 +113,7 @@ def test_gradients_reach_every_parameter(network):
     net = network(COMPACT[network]).double()
     if network is RCAN:  # where chance closes all ReLUs of some channel attention
         net = small_and_positive(network)
-    sum(restored.square().sum() for restored in net.exits(bright(8)).values()).backward()
+    sum(restored.square().sum() for restored in net.outputs(bright(8)).values()).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
@@ -206,6 +206,6 @@ def test_lapsrn_without_residuals_is_the_bilinear_enlargement():
 @torch.no_grad()
 def test_lapsrn_gives_both_scales_in_one_pass():
     net, lr = LapSRN(SMALL[LapSRN]), torch.rand(1, 3, 8, 9)
-    exits = net.exits(lr)
-    assert exits.keys() == {2, 4}
-    assert all(torch.equal(exits[scale], net(lr, scale)) for scale in exits)
+    outputs = net.outputs(lr)
+    assert outputs.keys() == {2, 4}
+    assert all(torch.equal(outputs[scale], net(lr, scale)) for scale in outputs)

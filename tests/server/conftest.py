@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 from serving import png
-from tiny_model import write_tiny_model
-
-pytest.importorskip("fastapi", reason="needs the extra server")
-
 from starlette.testclient import TestClient
+from tiny_model import write_tiny_model
 
 from cnlrn.server.app import Application
 from cnlrn.server.settings import Settings

@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's or any other Chromium, without a window. Every foreign request fails the test."""
+"""The page in a real browser, a Chromium without a window. Every request to another place fails the test."""
 
 import io
 import os
@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 import uvicorn
+from axe_core_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 from serving import closed_gate, png
 
 from cnlrn import images
 from cnlrn.server.app import PAGE, Application
 from cnlrn.server.settings import Settings
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-from playwright.sync_api import Browser, Page, Playwright, expect
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (apt-get install chromium)")
@@ -31,7 +30,7 @@ expect.set_options(timeout=SLOW)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         yield launched(playwright)
 
 
@@ -380,8 +379,7 @@ def test_nothing_sticks_out_and_text_has_contrast(server: Server, new_page: Open
     choose(page, ("a picture with quite a long name that has no end in sight.png", png()), ("bad.png", png()[:50]))
     expect(page.locator(".plan").first).to_contain_text("16 × 12")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    axe = pytest.importorskip("axe_core_python.sync_playwright", reason="needs axe-core-python").Axe()
-    found = [problem for problem in axe.run(page)["violations"] if problem["impact"] in ("serious", "critical")]
+    found = [problem for problem in Axe().run(page)["violations"] if problem["impact"] in ("serious", "critical")]
     assert found == []
 
 

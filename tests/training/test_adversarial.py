@@ -98,7 +98,7 @@ def test_weights_of_adversarial_and_matched_features_count() -> None:
 def test_a_state_taken_up_goes_on_as_the_first_did() -> None:
     first, second, (restored, sharp) = adversary("wgan-gp", steps=2), adversary("wgan-gp", steps=2), pictures()
     first.learn(restored, sharp, 1e-3, alone)
-    second.restore(copy.deepcopy(first.state()))
+    second.load_state(copy.deepcopy(first.state()))
     for judge in (first, second):
         torch.manual_seed(3)
         judge.learn(restored, sharp, 1e-3, alone)

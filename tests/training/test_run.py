@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,21 +20,25 @@ from full_disk import room_for
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cnlrn.data.pictures import read
 from cnlrn.data.sets import open_set
 from cnlrn.data.shards import pack_pairs
 from cnlrn.data.sources import generator
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError
+from cnlrn.evaluation.metrics import score
+from cnlrn.networks.base import restore
 from cnlrn.networks.checkpoints import save_weights
 from cnlrn.networks.cnlrn import CNLRN, CNLRNPreset, DeblurringPretraining
 from cnlrn.networks.compact import CompactCNLRN
 from cnlrn.networks.macs import macs_per_pixel
-from cnlrn.training.module import Training
+from cnlrn.training.loop import Training
 from cnlrn.training.profiling import profile
-from cnlrn.training.progress import ProgressBar
 from cnlrn.training.recipe import PackedData, Recipe, SetData, load
 from cnlrn.training.run import fit, initialise, prepare, source, train
+from cnlrn.training.schedule import rates_at
 from cnlrn.training.states import States
+from cnlrn.training.step import Learned, TrainingStep
 from cnlrn.training.targets import reduced
 
 SMOKE = Path(__file__).parents[2] / "configs" / "smoke.yaml"
@@ -191,12 +195,13 @@ def test_what_the_discriminator_says_changes_the_network(folder: Path) -> None:
 
 def test_an_explosion_takes_the_discriminator_back_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = train(smoke(folder, *against("vanilla"), "steps=10"), folder / "run")
-    assert module.adversary is not None
-    saved = {name: tensor.clone() for name, tensor in module.adversary.module.state_dict().items()}
-    for parameter in module.adversary.module.parameters():
+    assert module.learner.adversary is not None
+    discriminators = module.learner.adversary.module
+    saved = {name: tensor.clone() for name, tensor in discriminators.state_dict().items()}
+    for parameter in discriminators.parameters():
         parameter.data.fill_(torch.nan)
     module._go_back()
-    assert all(torch.equal(tensor, saved[name]) for name, tensor in module.adversary.module.state_dict().items())
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in discriminators.state_dict().items())
 
 
 def test_a_run_goes_on_against_its_own_discriminator_only(folder: Path) -> None:
@@ -230,13 +235,13 @@ def test_a_sample_that_is_not_finite_is_skipped_and_named(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cv2.imwrite(str(folder / "sharp" / "black.png"), np.zeros((160, 160, 3), np.uint8))
-    exits = CompactCNLRN.exits
+    outputs = CompactCNLRN.outputs
 
     def fail_on_black(self: CompactCNLRN, lr: Tensor) -> dict[int, Tensor]:
         black = lr.amax((1, 2, 3), keepdim=True) == 0
-        return {scale: out.masked_fill(black, torch.nan) for scale, out in exits(self, lr).items()}
+        return {scale: out.masked_fill(black, torch.nan) for scale, out in outputs(self, lr).items()}
 
-    monkeypatch.setattr(CompactCNLRN, "exits", fail_on_black)
+    monkeypatch.setattr(CompactCNLRN, "outputs", fail_on_black)
     with caplog.at_level(logging.WARNING):
         module = train(smoke(folder, "data.degradation=reds"), folder / "run")
     skipped = [record.getMessage() for record in caplog.records if "skipped step" in record.getMessage()]
@@ -247,27 +252,24 @@ def test_a_sample_that_is_not_finite_is_skipped_and_named(
     assert all(torch.isfinite(value).all() for value in module.network.state_dict().values())
 
 
-class Accidents(ProgressBar):
+def accidents(module: Training, at: list[int], factor: float) -> Callable[[], None]:
     """Weights that are made `factor` times as large after the steps `at`, as often as they are listed."""
 
-    def __init__(self, module: Training, at: list[int], factor: float) -> None:
-        super().__init__(module)
-        self.at, self.factor = at, factor
+    @torch.no_grad()
+    def after_step() -> None:
+        if module.step in at:
+            at.remove(module.step)
+            for parameter in module.network.parameters():
+                parameter.mul_(factor)
 
-    def on_train_batch_end(self, *args: Any) -> None:
-        super().on_train_batch_end(*args)
-        if self.module.step in self.at:
-            self.at.remove(self.module.step)
-            with torch.no_grad():
-                for parameter in self.module.network.parameters():
-                    parameter.mul_(self.factor)
+    return after_step
 
 
 def with_accidents(recipe: Recipe, out: Path, *at: int, factor: float = 20.0) -> Training:
     out.mkdir(exist_ok=True)
     module = prepare(recipe, out)
     module.guard.losses.extend([0.3] * 20)  # what it has to compare with at the start
-    fit(module, progress=Accidents(module, list(at), factor))
+    fit(module, accidents(module, list(at), factor))
     return module
 
 
@@ -337,10 +339,10 @@ def test_the_weights_of_the_best_validation_are_kept_beside_the_last(folder: Pat
     settings = (f"validation={{mine: {folder / 'val'}}}", "checkpoint_every=2", "validate_every=2", "keep.newest=1")
     with_validation = prepare(smoke(folder, *settings, "steps=4"), folder)
     with_validation.validation = {"mine": open_set(folder / "val")}
-    fit(with_validation, progress=Accidents(with_validation, [3], 1.05))
+    fit(with_validation, accidents(with_validation, [3], 1.05))
     scores = list(csv.DictReader((folder / "validation.csv").open()))
     best = max(scores, key=lambda row: float(row["psnr"]))
-    assert with_validation.best["step"] == int(best["step"])
+    assert with_validation.folder.best["step"] == int(best["step"])
     weights = load_file(folder / "best.safetensors")
     same = [torch.equal(tensor, load_file(folder / "weights.safetensors")[name]) for name, tensor in weights.items()]
     assert all(same) == (best["step"] == "4")
@@ -388,9 +390,10 @@ def test_what_goes_wrong_in_a_data_worker_is_one_sentence(folder: Path) -> None:
 
 def test_the_deblurring_module_has_its_own_learning_rate(folder: Path) -> None:
     module = prepare(smoke(folder, "optimiser.deblurring_lr=1e-5", "optimiser.lr=1e-3"), folder)
-    optimiser = module.configure_optimizers()
-    module._set_rates(optimiser)
-    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    for parameter in module.network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    module.learner.update(Learned({}, {}, torch.zeros(()), torch.zeros(())), rates_at(0, module.recipe))
+    rates = {id(p): group["lr"] for group in module.learner.optimiser.param_groups for p in group["params"]}
     network = module.network
     assert len(rates) == len(list(network.parameters()))
     assert {rates[id(p)] for p in network.get_submodule("deblur").parameters()} == {1e-5}
@@ -442,6 +445,41 @@ def test_a_folder_with_another_run_or_none_is_refused(folder: Path) -> None:
         train(smoke(folder), checkpoint)
 
 
+@pytest.fixture
+def photos(folder: Path) -> Path:
+    """A validation pair of one size."""
+    for place in ("blurry", "sharp"):
+        (folder / "photos" / place).mkdir(parents=True)
+        (folder / "photos" / place / "c.png").write_bytes((folder / "sharp" / "a.png").read_bytes())
+    return folder / "photos"
+
+
+DEBLURS = ("network=srn-s", "preset={width: 8}", "data.degradation=own", "data.patch=16", "loss=paper", "steps=2")
+
+
+def test_a_network_that_deblurs_is_trained_and_validated_on_photos_at_their_own_size(
+    folder: Path, photos: Path
+) -> None:
+    module = train(smoke(folder, *DEBLURS, f"validation={{own: {photos}, x4: {folder / 'val'}}}"), folder / "run")
+    blurry, sharp = (read(photos / place / "c.png") for place in ("blurry", "sharp"))
+    x = torch.from_numpy(blurry).permute(2, 0, 1)[None] / 255
+    restored = (255 * restore(module.average, x, 1)[0]).round().clamp(0, 255).permute(1, 2, 0).numpy().astype(np.uint8)
+    assert module.scores["own"]["psnr"] == pytest.approx(score(restored, sharp, 16).psnr, abs=0.01)
+    assert module.scores["x4"]["psnr"] > 3
+
+
+def test_a_network_that_enlarges_is_not_validated_or_trained_on_photos_at_their_own_size(
+    folder: Path, photos: Path
+) -> None:
+    with pytest.raises(CnlrnError, match=r"validation\.own is a set of pairs of one size, .* to enlarge x4"):
+        train(smoke(folder, f"validation={{own: {photos}}}"), folder / "run")
+    pack_pairs(open_set(photos).pairs, folder / "pairs.lmdb")
+    for data in (SetData(str(photos), patch=64), PackedData(folder / "pairs.lmdb", patch=64)):
+        with pytest.raises(CnlrnError, match="pairs of one size, so there is no target for x4"):
+            prepare(replace(smoke(folder), data=data), folder)
+        assert prepare(replace(smoke(folder, *DEBLURS), data=data), folder).samples[0][0].shape == (64, 64, 3)
+
+
 def test_a_validation_that_fails_loses_no_step(folder: Path) -> None:
     cv2.imwrite(str(folder / "val" / "blurry_x4" / "c.png"), np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(CnlrnError, match="are no pair"):
@@ -472,12 +510,10 @@ def test_a_signal_leaves_the_run_as_the_command_line_expects(
         raise raised
 
     handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(Training, "training_step", interrupted)
-    try:
-        with pytest.raises(left_by) as left:
-            train(smoke(folder), folder / "run")
-    finally:
-        signal.signal(signal.SIGINT, handler)  # which Lightning has switched off
+    monkeypatch.setattr(TrainingStep, "gradients", interrupted)
+    with pytest.raises(left_by) as left:
+        train(smoke(folder), folder / "run")
+    assert signal.getsignal(signal.SIGINT) is handler
     assert getattr(left.value, "code", None) == getattr(raised, "code", None)
 
 

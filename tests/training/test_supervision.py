@@ -2,39 +2,28 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cnlrn import networks
-from cnlrn.data.sources import Sample
-from cnlrn.data.stream import Samples
 from cnlrn.degradation.resize import bicubic
 from cnlrn.networks.blocks import luminance
 from cnlrn.training.losses import charbonnier_loss, edge_loss
-from cnlrn.training.module import Training
+from cnlrn.training.objective import Objective
 from cnlrn.training.recipe import load
-from cnlrn.training.targets import reduced
 
 COMPARE = Path(__file__).parents[2] / "configs" / "compare.yaml"
 
 
-class Nothing:
-    def sample(self, rng: np.random.Generator) -> Sample:
-        raise NotImplementedError
-
-
-def loss_of(name: str, lr: Tensor, hr: Tensor, **preset: int) -> tuple[Training, float]:
+def loss_of(name: str, lr: Tensor, hr: Tensor, **preset: int) -> tuple[Objective, float]:
     """The loss that the trainer gives `name`, of its paper, on one batch."""
     torch.manual_seed(0)
     recipe = load(COMPARE, [f"network={name}", f"preset={preset}", "adversarial=null"])
-    module = Training(networks.build(name, preset), Samples(Nothing(), 0), recipe, Path())
+    objective = Objective(networks.build(name, preset), recipe)
     with torch.no_grad():
-        return module, module._restored(lr, hr, {scale: reduced(hr, scale * lr.shape[-1]) for scale in module.weights})[
-            1
-        ].item()
+        return objective, objective(lr, hr, objective.targets(lr, hr))[1].item()
 
 
 def pictures() -> tuple[Tensor, Tensor]:
@@ -71,8 +60,8 @@ def test_all_sizes_of_a_pyramid_are_trained(name: str) -> None:
 def test_the_deblurred_picture_is_trained_beside_the_restored_one(name: str, preset: dict[str, int]) -> None:
     lr, hr = pictures()
     module, loss = loss_of(name, lr, hr, **preset)
-    exits = module.network.exits(lr)
-    expected = F.mse_loss(exits[4], hr) + 0.5 * F.mse_loss(exits[1], sharp(hr, 1))
+    outputs = module.network.outputs(lr)
+    expected = F.mse_loss(outputs[4], hr) + 0.5 * F.mse_loss(outputs[1], sharp(hr, 1))
     assert loss == pytest.approx(expected.item(), rel=1e-4)
 
 
@@ -82,7 +71,7 @@ def test_both_levels_of_lapsrn_are_trained_on_luminance() -> None:
     module, loss = loss_of("lapsrn-s", lr, hr, width=2, depth=1)
     terms = {
         scale: charbonnier_loss(luminance(out), luminance(sharp(hr, scale)))
-        for scale, out in module.network.exits(lr).items()
+        for scale, out in module.network.outputs(lr).items()
     }
     assert loss == pytest.approx((terms[4] + 0.25 * terms[2]).item(), rel=1e-4)
 
@@ -99,11 +88,11 @@ def test_networks_of_luminance_are_trained_on_luminance(name: str) -> None:
 
 def test_a_step_of_the_compact_cascade_is_one_graph_that_computes_the_same() -> None:
     recipe = load(COMPARE.with_name("cnlrn-xs.yaml"))
-    module = Training(networks.build("cnlrn-xs", {}), Samples(Nothing(), 0), recipe, Path())
+    module = Objective(networks.build("cnlrn-xs", {}), recipe)
     lr, hr = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 128, 128)
-    batch = lr, hr, {scale: reduced(hr, scale * lr.shape[-1]) for scale in module.weights}
+    batch = lr, hr, module.targets(lr, hr)
     losses, gradients = [], []
-    for compared in (module._restored, torch.compile(module._restored, backend="aot_eager", fullgraph=True)):
+    for compared in (module, torch.compile(module, backend="aot_eager", fullgraph=True)):
         module.network.zero_grad()
         loss = compared(*batch)[1]
         loss.backward()

@@ -1,8 +1,8 @@
 """Sets of blurry and sharp pictures on disk, with their own layouts and splits: the published ones and plain folders.
 
-Every pair is read as an x4 pair. Where a set's blurry pictures are as large as its sharp ones, both are cropped to
-multiples of 4 and the LR picture is the blurry one reduced by the protocol's bicubic. Nothing is downloaded here, and
-no training samples are drawn: see `sources`.
+Pairs of the published sets are read as x4 pairs: where blurry pictures are as large as sharp ones, both are cropped to
+multiples of 4 and the LR picture is the blurry one reduced by the protocol's bicubic. A plain folder holds x4 pairs or
+pairs of one size. Nothing is downloaded here, and no training samples are drawn: see `sources`.
 """
 
 import logging
@@ -26,6 +26,9 @@ from cnlrn.leftovers import is_leftover
 
 Split = Literal["train", "test"]
 
+BLURRY = {SCALE: "blurry_x4", 1: "blurry"}
+"""The folder of blurry pictures beside sharp/, by how many times as wide and high the sharp ones are."""
+
 log = logging.getLogger(__name__)
 
 
@@ -37,20 +40,24 @@ class Pair:
     blurry: Path
     sharp: tuple[Path, ...]
     full_size: bool = False
-    """The blurry picture is as large as the sharp one, not a quarter of its width and height."""
+    """The blurry file is as large as the sharp one, and `read` makes an x4 pair of them."""
+    scale: int = SCALE
+    """How many times as wide and high as the blurry picture the sharp one is when they are read: 4, or 1."""
 
     def read(self) -> tuple[Byte, Byte]:
-        """LR and sharp picture, uint8 HWC RGB, the sharp one (of several, the middle one) 4 times as wide and high.
+        """Blurry and sharp picture (of several, the middle one), uint8 HWC RGB.
 
         CnlrnError where one cannot be read or their sizes do not belong together.
         """
         sharp_file = self.sharp[len(self.sharp) // 2]
         blurry, sharp = read(self.blurry), read(sharp_file)
-        expected = tuple(length if self.full_size else length * SCALE for length in blurry.shape[:2])
+        expected = tuple(length if self.full_size else length * self.scale for length in blurry.shape[:2])
         if sharp.shape[:2] != expected:
+            of_one_size = sharp.shape == blurry.shape
+            hint = "; pairs of one size are to be in folders called blurry and sharp" if of_one_size else ""
             raise CnlrnError(
                 f"{self.blurry} and {sharp_file} are no pair: a sharp picture of {_size(expected)} pixels belongs to "
-                f"the blurry one, but it has {_size(sharp.shape)}"
+                f"the blurry one, but it has {_size(sharp.shape)}{hint}"
             )
         if self.full_size:
             return reduced(_cropped(blurry)), _cropped(sharp)
@@ -69,8 +76,13 @@ class PairSet:
     name: str
     pairs: list[Pair]
 
+    @property
+    def scale(self) -> int:
+        """How many times as wide and high as the blurry pictures the sharp ones are: 4, or 1."""
+        return self.pairs[0].scale
+
     def __len__(self) -> int:
-        """How many pairs there are."""
+        """How many pairs there are, at least one."""
         return len(self.pairs)
 
     def __iter__(self) -> Iterator[Pair]:
@@ -78,7 +90,7 @@ class PairSet:
         return iter(self.pairs)
 
     def pictures(self) -> Iterator[tuple[str, Byte, Byte]]:
-        """Name, LR and sharp picture of each pair, read one at a time as `Pair.read` does."""
+        """Name, blurry and sharp picture of each pair, read one at a time as `Pair.read` does."""
         for pair in self.pairs:
             yield pair.name, *pair.read()
 
@@ -86,8 +98,9 @@ class PairSet:
 def open_set(spec: str | Path, split: Split = "test") -> PairSet:
     """The pairs of a set on disk: `reds:FOLDER` and so on (the names in `SETS`), or a plain folder of pairs.
 
-    A plain FOLDER holds blurry_x4/ and sharp/, matched by name, or REDS; `pairs:LR,SHARP` are two folders of any name.
-    Neither has splits. A split with fewer or more pairs than the published one is used with a warning.
+    A plain FOLDER holds blurry_x4/ and sharp/, or blurry/ and sharp/ with pairs of one size, matched by name, or REDS;
+    `pairs:LR,SHARP` are two folders of any name. None has splits. A split with fewer or more pairs than the published
+    one is used with a warning.
 
     Raises:
         CnlrnError: the set is not known, is absent, has another layout or no such split; says where to get it.
@@ -104,15 +117,25 @@ def open_set(spec: str | Path, split: Split = "test") -> PairSet:
     folder = expanded(text, "the set")
     if (folder / "val_sharp").is_dir():
         return _published("reds", text, split)
-    if not ((folder / "blurry_x4").is_dir() and (folder / "sharp").is_dir()):
+    scales = [scale for scale, name in BLURRY.items() if (folder / name).is_dir()]
+    if not scales or not (folder / "sharp").is_dir():
         raise CnlrnError(
-            f"{text} is no set of pairs: a folder of pairs holds blurry_x4 and sharp, and {_found(folder)}; a "
-            f"published set is named as in reds:FOLDER, and known ones are {', '.join(SETS)}"
+            f"{text} is no set of pairs: a folder of pairs holds sharp and, beside it, blurry_x4, or blurry for pairs "
+            f"of one size, and {_found(folder)}; a published set is named as in reds:FOLDER, and known ones are "
+            f"{', '.join(SETS)}"
         )
-    return PairSet(folder.resolve().name, match(folder / "blurry_x4", folder / "sharp"))
+    if len(scales) > 1:
+        raise CnlrnError(
+            f"{text} holds blurry_x4 and blurry, which are sets of their own; move one of them into another folder, "
+            f"with its sharp pictures, or name pairs:{text}/blurry_x4,{text}/sharp"
+        )
+    (scale,) = scales
+    return PairSet(folder.resolve().name, match(folder / BLURRY[scale], folder / "sharp", scale=scale))
 
 
-def match(lr_folder: Path, hr_folder: Path, full_size: bool = False, prefix: str = "") -> list[Pair]:
+def match(
+    lr_folder: Path, hr_folder: Path, full_size: bool = False, prefix: str = "", scale: int = SCALE
+) -> list[Pair]:
     """Pairs of pictures with equal name stems in two folders, sorted by name, named `prefix` + stem.
 
     CnlrnError names the first HR picture that has no LR one, or the other way round, and two of one stem in a folder.
@@ -122,7 +145,7 @@ def match(lr_folder: Path, hr_folder: Path, full_size: bool = False, prefix: str
         alone = sorted(here.keys() - there.keys())
         if alone:
             raise CnlrnError(f"{here[alone[0]]} has no partner named {alone[0]} in {folder}")
-    return [Pair(prefix + stem, lr[stem], (hr[stem],), full_size) for stem in sorted(lr)]
+    return [Pair(prefix + stem, lr[stem], (hr[stem],), full_size, scale) for stem in sorted(lr)]
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -309,6 +332,8 @@ def _published(kind: str, place: str, split: Split) -> PairSet:
     folder = expanded(place, f"the folder of {kind}")
     try:
         pairs = published.pairs(folder, split)
+        if not pairs:
+            raise CnlrnError(f"there are no pairs of the {split} split in {folder}")
     except CnlrnError as error:
         raise CnlrnError(
             f"{error}; {kind}:{place} should hold {published.layout}, and {_found(folder)}; {published.title} is to be "

@@ -125,6 +125,12 @@ class PackedPair:
         """The name that the pair was packed with."""
         return self.database.entries[2 * self.index].name
 
+    @property
+    def scale(self) -> int:
+        """How many times as wide and high as the blurry picture the sharp one is: 4, or 1."""
+        blurry, sharp = self.read()
+        return sharp.shape[0] // blurry.shape[0]
+
     def read(self) -> tuple[Packed, Packed]:
         """LR and sharp picture, of which nothing is decoded yet."""
         return self.database[2 * self.index], self.database[2 * self.index + 1]
@@ -146,7 +152,7 @@ def pack_sharp(folder: Path, file: Path) -> int:
 
 
 def pack_pairs(pairs: Iterable[Pair], file: Path) -> int:
-    """Pack pairs, such as a set's training split, as x4 pairs into the database `file`; how many they are.
+    """Pack pairs, such as a set's training split, as they are read into the database `file`; how many they are.
 
     What cannot be used is left out, and a warning says why. CnlrnError where nothing is left or the file cannot be
     written.

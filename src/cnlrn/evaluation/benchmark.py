@@ -6,13 +6,11 @@ everything that decides it. How results are shown is in `cnlrn.evaluation.report
 
 import csv
 import hashlib
-import json
-import math
 import re
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -25,9 +23,10 @@ from cnlrn.data.sets import Pair, PairSet, open_set
 from cnlrn.errors import CnlrnError, cut, shown
 from cnlrn.evaluation import costs, systems
 from cnlrn.evaluation.costs import Costs
-from cnlrn.evaluation.metrics import Metric, metric
-from cnlrn.evaluation.pairs import compared
-from cnlrn.evaluation.systems import Spec
+from cnlrn.evaluation.journal import Journal, Record
+from cnlrn.evaluation.metrics import BORDERS, Metric, metric
+from cnlrn.evaluation.pairs import figures
+from cnlrn.evaluation.systems import Spec, Steps
 from cnlrn.evaluation.worker import Failure, Worker, started
 from cnlrn.files import replacing
 from cnlrn.yamlfile import Natural, Schema, Within
@@ -48,7 +47,8 @@ class Suite:
     """What is compared, on what, and by which figures."""
 
     sets: dict[str, str]
-    """Name -> folder that holds blurry_x4/ and sharp/, or another set as `cnlrn.data.sets.open_set` takes it."""
+    """Name -> folder that holds blurry_x4/ and sharp/, or blurry/ and sharp/, or another set as
+    `cnlrn.data.sets.open_set` takes it."""
     systems: dict[str, Spec]
     metrics: tuple[str, ...] = ("psnr", "ssim")
     """Names that `cnlrn.evaluation.metrics.metric` knows."""
@@ -62,28 +62,26 @@ SCHEMA = Schema("suite", systems.KINDS)
 
 
 @dataclass(frozen=True)
-class Record:
-    """What was measured on one picture: figures by metric, seconds when warm, and the most bytes held so far."""
+class Gain:
+    """By how much a figure is better than that of the blurry pictures: the mean, and the least, of `picture`."""
 
-    key: str
-    system: str
-    set: str
+    mean: float
+    least: float
     picture: str
-    scores: dict[str, float]
-    seconds: float
-    memory: int
 
 
 @dataclass(frozen=True)
 class Row:
     """A system on a set: the mean of each figure over the pictures, the median of the seconds, the most memory.
 
-    Where `failed` tells why the system failed there are no figures.
+    `gains` are there on sets of pairs of one size. Where `failed` tells why the system failed there are no figures.
     """
 
     system: str
     set: str
+    costs: Costs
     scores: dict[str, float] = field(default_factory=dict)
+    gains: dict[str, Gain] = field(default_factory=dict)
     seconds: float = 0.0
     memory: int = 0
     """Bytes."""
@@ -102,15 +100,25 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Contents:
+    """What is told of a set beside figures."""
+
+    pairs: int
+    """How many it has."""
+    scale: int
+    """How many times as wide and high as the blurry pictures the sharp ones are: 4, or 1."""
+    left_out: list[str]
+    """Systems that do not enlarge so many times."""
+
+
+@dataclass(frozen=True)
 class Results:
     """All that a report tells; `rows` and `shown` are in the order of the suite's sets, and in these of its systems."""
 
     suite: Suite
     metrics: tuple[Metric, ...]
     machine: dict[str, str]
-    costs: dict[str, Costs]
-    pairs: dict[str, int]
-    """Set -> how many pairs it has."""
+    sets: dict[str, Contents]
     rows: list[Row]
     shown: list[Shown]
 
@@ -140,22 +148,25 @@ def load(file: Path) -> Suite:
 def run(suite: Suite, out: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Results:
     """Measure what is not in the folder `out` yet, which is made if need be, and sum up all.
 
-    A system that fails does not stop the others; the next run tries it again. A result is measured anew when its
-    system, a file of the system, its picture, the number of threads or the machine has changed, and with `overwrite`
-    always. Writes results.jsonl, results.csv (a line a picture), summary.csv (a line a system and set) and pictures/.
+    A system is measured on the sets whose scale it has. One that fails does not stop the others; the next run tries it
+    again. A result is measured anew when its system, a file of the system, its picture, the number of threads or the
+    machine has changed, and with `overwrite` always. Writes results.jsonl, results.csv (a line a picture), summary.csv
+    (a line a system and set) and pictures/.
 
     Raises:
-        CnlrnError: a set is not there or cannot be read, or `out` cannot be written.
+        CnlrnError: a set is not there, cannot be read or suits no system, or `out` cannot be written.
     """
     try:
         sets = {name: open_set(spec) for name, spec in suite.sets.items()}
-        bench = _Bench(suite, out, overwrite)
-        total, begun = len(bench.planned) * sum(map(len, sets.values())), 0
+        planned = {scale: systems.plan(suite.systems, scale) for scale in {pairs.scale for pairs in sets.values()}}
+        contents = {name: _contents(name, pairs, suite, planned[pairs.scale]) for name, pairs in sets.items()}
+        bench = _Bench(suite, planned, out, overwrite)
+        total, begun = sum(len(bench.planned[pairs.scale]) * len(pairs) for pairs in sets.values()), 0
         rows: list[Row] = []
         records: list[Record] = []
         shown: list[Shown] = []
         for set_name, pairs in sets.items():
-            for system in bench.planned:
+            for system in bench.planned[pairs.scale]:
                 found: list[Record] = []
                 failed = None
                 tell = partial(progress or _silent, f"{system} on {set_name}")
@@ -167,16 +178,25 @@ def run(suite: Suite, out: Path, *, overwrite: bool = False, progress: Progress 
                 except Failure as failure:
                     failed = cut(str(failure), _LONGEST_REASON)
                 begun += len(pairs)
-                rows.append(_row(system, set_name, suite.metrics, found, failed))
+                row = Row(system, set_name, bench.costs[pairs.scale][system], failed=failed)
+                rows.append(row if failed is not None else _summed_up(row, bench.metrics, found))
                 records += found
             whole = {row.system for row in rows if row.set == set_name and row.failed is None}
             shown += bench.shown(set_name, pairs, [r for r in records if r.set == set_name and r.system in whole])
-        counts = {name: len(pairs) for name, pairs in sets.items()}
-        results = Results(suite, bench.metrics, bench.machine, bench.costs, counts, rows, shown)
+        results = Results(suite, bench.metrics, bench.machine, contents, rows, shown)
         _write_tables(results, records, out)
     except OSError as error:
         raise CnlrnError(f"cannot read or write {cut(str(error.filename or out), 200)} ({error.strerror})") from error
     return results
+
+
+def _contents(set_name: str, pairs: PairSet, suite: Suite, planned: Mapping[str, Steps]) -> Contents:
+    """What a set holds; CnlrnError where none of the suite's systems, of which these are planned, suits it."""
+    if not planned:
+        wanted = "are of one size" if pairs.scale == 1 else "are to be enlarged x4"
+        hint = "one that deblurs" if pairs.scale == 1 else 'one that enlarges, or a chain, "deblur:NAME + sr:bicubic"'
+        raise CnlrnError(f"the pairs of {set_name} {wanted}, and no system of the suite does that; add {hint}")
+    return Contents(len(pairs), pairs.scale, systems.left_out(suite.systems, planned))
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -186,19 +206,24 @@ def _silent(what: str, done: int, total: int) -> None:
 class _Bench:
     """What all measurements of a run share: systems, figures, machine, and the results that are there already."""
 
-    def __init__(self, suite: Suite, out: Path, overwrite: bool) -> None:
+    def __init__(self, suite: Suite, planned: Mapping[int, Mapping[str, Steps]], out: Path, overwrite: bool) -> None:
         self.count = suite.shown
         self.threads = suite.threads or costs.cores()
         self.machine = costs.machine(self.threads)
         self.metrics = tuple(metric(name) for name in suite.metrics)
-        self.planned = systems.plan(suite.systems)
-        self.costs = {name: costs.of(steps) for name, steps in self.planned.items()}
-        self.journal = _Journal(out / "results.jsonl", overwrite)
+        self.scored = {
+            scale: tuple(metric(name, border) for name in suite.metrics) for scale, border in BORDERS.items()
+        }
+        self.planned = planned
+        self.costs = {scale: {n: costs.of(steps) for n, steps in plan.items()} for scale, plan in planned.items()}
+        self.unrestored: dict[Pair, dict[str, float]] = {}
+        self.journal = Journal(out / "results.jsonl", overwrite)
         self.folder = out / "pictures"
 
     def measure(self, system: str, set_name: str, pairs: PairSet) -> Iterator[Record]:
         """A record of each pair in turn, measured where it is not in the journal; Failure where the system fails."""
-        steps = self.planned[system]
+        steps = self.planned[pairs.scale][system]
+        metrics = self.scored[pairs.scale]
         try:
             identity = systems.fingerprint(steps)
         except CnlrnError as error:
@@ -209,17 +234,18 @@ class _Bench:
             for pair in pairs:
                 key = pictures.key([pair.blurry, *pair.sharp], pair.full_size, identity, self.machine)
                 file = self._file(set_name, pair.name, f"{system}-{key}") if pair.name in kept else None
-                record = self.journal.get(key, self.metrics)
+                record = self.journal.get(key, metrics, pairs.scale == 1)
                 if record is None or (file and not file.exists()):
                     lr, sharp = pair.read()
                     if worker is None:
                         worker = stack.enter_context(started(steps, self.threads))
                         worker.restore(lr)  # the first time is slower than those after it
                     restored = worker.restore(lr)
-                    scores = _scores(self.metrics, pair, restored.picture, sharp)
+                    scores = _scores(metrics, pair, restored.picture, sharp)
+                    blurry = self._unrestored(pair, lr, sharp) if pairs.scale == 1 else {}
                     if file is not None:
                         _save(restored.picture, file)
-                    record = Record(key, system, set_name, pair.name, scores, restored.seconds, restored.memory)
+                    record = Record(key, system, set_name, pair.name, scores, restored.seconds, restored.memory, blurry)
                     self.journal.add(record)
                 yield replace(record, system=system, set=set_name, picture=pair.name)
 
@@ -239,6 +265,12 @@ class _Bench:
             shown.append(Shown(set_name, pair.name, blurry_file, sharp_file, restored))
         return shown
 
+    def _unrestored(self, pair: Pair, blurry: Byte, sharp: Byte) -> dict[str, float]:
+        """The figures of the blurry picture itself, which is as large as the sharp one."""
+        if pair not in self.unrestored:
+            self.unrestored[pair] = _scores(self.scored[1], pair, blurry, sharp)
+        return self.unrestored[pair]
+
     def _kept(self, pairs: PairSet) -> list[Pair]:
         """The pairs whose pictures are shown, spread evenly over the set."""
         count = min(self.count, len(pairs))
@@ -249,44 +281,6 @@ class _Bench:
         return self.folder.joinpath(*folders, f"{name}.png")
 
 
-class _Journal:
-    """Records in a file, a JSON object a line; a line that an interruption cut off does not count."""
-
-    def __init__(self, file: Path, overwrite: bool) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if overwrite:
-            file.unlink(missing_ok=True)
-        text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
-        self._records: dict[str, Record] = {}
-        for line in text.splitlines():
-            try:
-                record = Record(**json.loads(line))
-                if _is_whole(record):
-                    self._records[record.key] = record
-            except (ValueError, TypeError, RecursionError):
-                continue
-        self._file = file
-        self._start = "" if text.endswith("\n") or not text else "\n"
-
-    def get(self, key: str, metrics: Iterable[Metric]) -> Record | None:
-        """The record with this key, if it has all these figures."""
-        record = self._records.get(key)
-        return record if record and all(metric.name in record.scores for metric in metrics) else None
-
-    def add(self, record: Record) -> None:
-        """Append a record to the file; one of the same key does not count any more."""
-        with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(f"{self._start}{json.dumps(asdict(record))}\n")
-        self._start = ""
-        self._records[record.key] = record
-
-
-def _is_whole(record: Record) -> bool:
-    """Whether a line that was read holds figures; TypeError where it holds anything else in their place."""
-    figures = dict(record.scores).values()
-    return all(map(math.isfinite, figures)) and 0 < record.seconds < math.inf and 0 <= record.memory < math.inf
-
-
 def _file_name(name: str) -> str:
     """A name for a file that no other `name` gets, on disks too that take upper and lower case for the same."""
     if _SAFE_NAME.fullmatch(name):
@@ -295,16 +289,12 @@ def _file_name(name: str) -> str:
     return f"{readable}~{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
-def _scores(metrics: Iterable[Metric], pair: Pair, restored: Byte, sharp: Byte) -> dict[str, float]:
+def _scores(metrics: Sequence[Metric], pair: Pair, restored: Byte, sharp: Byte) -> dict[str, float]:
     try:
-        both = compared(pair, restored, sharp)
-        scores = {metric.name: metric.function(*both) for metric in metrics}
+        found = figures(metrics, pair, restored, sharp)
     except CnlrnError as error:
         raise Failure(f"{pair.name}: {error}") from error
-    for name, figure in scores.items():
-        if not math.isfinite(figure):
-            raise Failure(f"{pair.name}: its {name} is {figure}, no number")
-    return scores
+    return {metric.name: figure for metric, figure in zip(metrics, found, strict=True)}
 
 
 def _save(picture: Byte, file: Path) -> None:
@@ -314,30 +304,41 @@ def _save(picture: Byte, file: Path) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def _row(system: str, set_name: str, metrics: Iterable[str], records: Sequence[Record], failed: str | None) -> Row:
-    if failed is not None:
-        return Row(system, set_name, failed=failed)
-    scores = {name: statistics.fmean(record.scores[name] for record in records) for name in metrics}
+def _summed_up(row: Row, metrics: Sequence[Metric], records: Sequence[Record]) -> Row:
+    scores = {m.name: statistics.fmean(record.scores[m.name] for record in records) for m in metrics}
+    by_picture = [(record.gains(metrics), record.picture) for record in records]
+    gains = {
+        name: Gain(
+            statistics.fmean(gains[name] for gains, _ in by_picture),
+            *min((gains[name], picture) for gains, picture in by_picture),
+        )
+        for name in by_picture[0][0]
+    }
     seconds = statistics.median(record.seconds for record in records)
-    return Row(system, set_name, scores, seconds, max(record.memory for record in records))
+    memory = max(record.memory for record in records)
+    return replace(row, scores=scores, gains=gains, seconds=seconds, memory=memory)
 
 
 def _write_tables(results: Results, records: Iterable[Record], out: Path) -> None:
     """results.csv: a line a picture. summary.csv: a line a system and set, with the reason where it failed."""
     names = [metric.name for metric in results.metrics]
-    heads = ["set", "system", "picture", *names, "seconds", "memory_mb"]
-    lines: list[list[object]] = [
-        [r.set, r.system, r.picture, *(r.scores[name] for name in names), r.seconds, _megabytes(r.memory)]
-        for r in records
-    ]
+    gained = names if any(contents.scale == 1 for contents in results.sets.values()) else []
+    heads = ["set", "system", "picture", *names, "seconds", "memory_mb", *(f"{name}_gain" for name in gained)]
+    lines: list[list[object]] = []
+    for r in records:
+        gains = r.gains(results.metrics)
+        measured: list[object] = [*(r.scores[name] for name in names), r.seconds, _megabytes(r.memory)]
+        lines.append([r.set, r.system, r.picture, *measured, *(gains.get(name) for name in gained)])
     _write_csv(out / "results.csv", heads, lines)
     heads = ["set", "system", *names, "seconds", "memory_mb", "parameters", "macs_per_lr_pixel", "failed"]
+    heads += [f"{name}_{what}" for name in gained for what in ("gain", "least_gain", "least_picture")]
     lines = []
     for row in results.rows:
-        cost = results.costs[row.system]
-        measured: list[object] = [*(row.scores.get(name) for name in names), row.seconds, _megabytes(row.memory)]
-        figures = measured if row.failed is None else [None] * len(measured)
-        lines.append([row.set, row.system, *figures, cost.parameters, cost.macs, row.failed])
+        measured = [*(row.scores.get(name) for name in names), row.seconds, _megabytes(row.memory)]
+        shown = measured if row.failed is None else [None] * len(measured)
+        each = [row.gains.get(name) for name in gained]
+        told = [value for gain in each for value in ((gain.mean, gain.least, gain.picture) if gain else (None,) * 3)]
+        lines.append([row.set, row.system, *shown, row.costs.parameters, row.costs.macs, row.failed, *told])
     _write_csv(out / "summary.csv", heads, lines)
 
 

@@ -26,7 +26,7 @@ _LIBRARIES = ("cnlrn", "numpy", "onnxruntime", "torch")
 
 @dataclass(frozen=True)
 class Costs:
-    """Parameters, and multiply-accumulates per LR pixel; None where they are not known, as of a command."""
+    """Parameters, and multiply-accumulates per pixel of the blurry picture; None where not known, as of a command."""
 
     parameters: int | None
     macs: float | None

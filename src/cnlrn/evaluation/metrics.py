@@ -5,7 +5,7 @@ each figure means is in docs/metrics.md.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -17,7 +17,9 @@ from cnlrn.errors import CnlrnError, cut, nearest
 Byte = npt.NDArray[np.uint8]
 Double = npt.NDArray[np.float64]
 
-BORDER = 4
+BORDERS = {4: 4, 1: 16}
+"""Pixels cropped from each side, by how many times the result is as wide and high as the blurry picture."""
+BORDER = BORDERS[4]
 _WINDOW = 11
 
 
@@ -47,7 +49,11 @@ class Metric:
     higher_is_better: bool
     digits: int
     needs_sharp: bool
-    function: Callable[[Byte, Byte], float]
+    function: Callable[[Byte, Byte], float] = field(compare=False)
+
+    def gain(self, figure: float, base: float) -> float:
+        """By how much `figure` is better than `base`."""
+        return figure - base if self.higher_is_better else base - figure
 
 
 def names() -> tuple[str, ...]:
@@ -55,9 +61,10 @@ def names() -> tuple[str, ...]:
     return ("psnr", "ssim", "psnr-y", "ssim-y", "niqe", "st-lpips")
 
 
-def metric(name: str) -> Metric:
+def metric(name: str, border: int = BORDER) -> Metric:
     """The metric called `name`, one of `names()`; psnr-y and ssim-y take another border as in "psnr-y:8" (pixels).
 
+    `border` is what PSNR and SSIM leave out at each side otherwise, in pixels, one of `BORDERS`.
     CnlrnError where there is no such metric, with the nearest, or where its extra is not installed.
     """
     kind, colon, pixels = name.partition(":")
@@ -67,13 +74,13 @@ def metric(name: str) -> Metric:
         raise CnlrnError(
             f'there is no metric called "{cut(name)}": only psnr-y and ssim-y take a border, as in psnr-y:8'
         )
-    border = int(pixels) if colon else BORDER
+    border = int(pixels) if colon else border
     suffix = f", border {border}" if colon else ""
     match kind:
         case "psnr":
-            return Metric(name, "PSNR (dB)", True, 3, True, psnr)
+            return Metric(name, "PSNR (dB)", True, 3, True, partial(psnr, border=border))
         case "ssim":
-            return Metric(name, "SSIM", True, 4, True, ssim)
+            return Metric(name, "SSIM", True, 4, True, partial(ssim, border=border))
         case "psnr-y":
             return Metric(name, f"PSNR-Y (dB){suffix}", True, 3, True, partial(psnr_y, border=border))
         case "ssim-y":
@@ -90,24 +97,25 @@ def metric(name: str) -> Metric:
         raise CnlrnError(f"the metric {name} needs the extra {kind}: pip install 'cnlrn[{kind}]'") from error
 
 
-def score(restored: Byte, sharp: Byte) -> Score:
-    """PSNR and SSIM of two uint8 HWC RGB pictures of one size, after cropping 4 pixels from each border.
+def score(restored: Byte, sharp: Byte, border: int = BORDER) -> Score:
+    """PSNR and SSIM of two uint8 HWC RGB pictures of one size, after cropping `border` pixels from each side.
 
     PSNR is 10 log10(255^2 / MSE) over all channels, at most 168.1 dB (equal pictures). SSIM (Wang et al., IEEE TIP
     2004) has an 11x11 gaussian window of sigma 1.5, in the region where the window fits, mean over channels. CnlrnError
-    where the sizes differ or are below 19 pixels. Source: the figures for REDS and DVD in Bai et al., CVPRW 2021.
+    where the sizes differ or are below twice the border and 11 pixels. Source: the figures for REDS and DVD in Bai et
+    al., CVPRW 2021, whose border is 4.
     """
-    return Score(psnr(restored, sharp), ssim(restored, sharp))
+    return Score(psnr(restored, sharp, border), ssim(restored, sharp, border))
 
 
-def psnr(restored: Byte, sharp: Byte) -> float:
+def psnr(restored: Byte, sharp: Byte, border: int = BORDER) -> float:
     """The PSNR of `score`, in dB."""
-    return _psnr(*_inner(restored, sharp, BORDER))
+    return _psnr(*_inner(restored, sharp, border))
 
 
-def ssim(restored: Byte, sharp: Byte) -> float:
+def ssim(restored: Byte, sharp: Byte, border: int = BORDER) -> float:
     """The SSIM of `score`."""
-    return _ssim(*_inner(restored, sharp, BORDER))
+    return _ssim(*_inner(restored, sharp, border))
 
 
 def psnr_y(restored: Byte, sharp: Byte, border: int = BORDER) -> float:

@@ -1,46 +1,77 @@
-"""A model's figures on a set of pairs, restored as a user would restore."""
+"""A system's figures on a set of pairs, and those of blurry photos that it leaves at their size."""
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from cnlrn.data.pictures import Byte
-from cnlrn.data.sets import Pair, open_set
-from cnlrn.degradation import SCALE
+from cnlrn.data.sets import Pair
 from cnlrn.errors import CnlrnError, writing
 from cnlrn.evaluation.metrics import Metric, check_sizes
 from cnlrn.files import replacing
-from cnlrn.restorer import Restorer
 
 REACH = 16
 """How far `aligned` shifts, in pixels."""
 
 
-def evaluate(restorer: Restorer, data: str | Path, metrics: Sequence[Metric]) -> Iterator[tuple[str, list[float]]]:
-    """Name and figures of each pair of a set, restored x4; `data` names the set as `cnlrn.data.sets.open_set` does.
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on a pair: figures of the restored picture and, where it is as large, of the blurry one."""
 
-    Where a pair has several sharp pictures (Köhler's benchmark) the most similar one counts. CnlrnError where the set
-    does not fit, a picture cannot be read, or sizes differ.
+    name: str
+    figures: list[float]
+    blurry: list[float] = field(default_factory=list)
+
+    def gains(self, metrics: Sequence[Metric]) -> list[float]:
+        """By how much the restored picture is better than the blurry one; empty where that has no figures."""
+        if not self.blurry:
+            return []
+        return [m.gain(*both) for m, *both in zip(metrics, self.figures, self.blurry, strict=True)]
+
+
+def evaluate(restore: Callable[[Byte], Byte], pairs: Iterable[Pair], metrics: Sequence[Metric]) -> Iterator[Measured]:
+    """What is measured on each pair, whose blurry picture `restore` makes as large as the sharp one.
+
+    Where a pair has several sharp pictures (Köhler's benchmark) the most similar one counts. CnlrnError where a picture
+    cannot be read or restored, sizes differ, or a figure is not finite.
     """
-    for pair in open_set(data):
-        lr, sharp = pair.read()
+    for pair in pairs:
+        blurry, sharp = pair.read()
         try:
-            both = compared(pair, restorer.restore(lr, SCALE), sharp)
-            figures = [metric.function(*both) for metric in metrics]
+            measured = figures(metrics, pair, restore(blurry), sharp)
+            base = figures(metrics, pair, blurry, sharp) if pair.scale == 1 else []
         except CnlrnError as error:
             raise CnlrnError(f"{pair.blurry}: {error}") from error
-        yield pair.name, figures
+        yield Measured(pair.name, measured, base)
 
 
-def write_csv(path: Path, metrics: Sequence[Metric], rows: Iterable[tuple[str, Sequence[float]]]) -> None:
+def figures(metrics: Iterable[Metric], pair: Pair, restored: Byte, sharp: Byte) -> list[float]:
+    """The figures of a restored picture; CnlrnError where sizes do not fit, or a figure is not finite."""
+    both = compared(pair, restored, sharp)
+    found = []
+    for metric in metrics:
+        figure = metric.function(*both)
+        if not math.isfinite(figure):
+            raise CnlrnError(f"its {metric.name} is {figure}, no number")
+        found.append(figure)
+    return found
+
+
+def write_csv(path: Path, metrics: Sequence[Metric], rows: Sequence[Measured]) -> None:
     """Write the rows that `evaluate` gave as a table, whole or not at all; CnlrnError where it cannot be written."""
+    heads = ["name", *(metric.name for metric in metrics)]
+    if rows and rows[0].blurry:
+        heads += [f"{metric.name}_gain" for metric in metrics]
     with writing(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["name", *(metric.name for metric in metrics)])
-        table.writerows([name, *(f"{figure:.5f}" for figure in figures)] for name, figures in rows)
+        table.writerow(heads)
+        for row in rows:
+            table.writerow([row.name, *(f"{figure:.5f}" for figure in (*row.figures, *row.gains(metrics)))])
 
 
 def compared(

@@ -20,7 +20,7 @@ from cnlrn.data.pictures import Byte
 from cnlrn.data.sets import read
 from cnlrn.errors import CnlrnError, cut
 from cnlrn.evaluation import charts
-from cnlrn.evaluation.benchmark import MEGABYTE, SCHEMA, Results, Row, Shown
+from cnlrn.evaluation.benchmark import MEGABYTE, SCHEMA, Contents, Results, Row, Shown
 from cnlrn.evaluation.charts import Box, Scatter
 from cnlrn.evaluation.metrics import Metric
 from cnlrn.evaluation.systems import SCALE, Bicubic
@@ -35,6 +35,9 @@ _CROP = 96  # pixels of the result, a side
 _WHOLE = 640  # pixels across a whole picture
 _MARKDOWN = re.compile(r"[&<>|`*\[\]\\~]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//")  # what would be more than text
 _OTHERS = ("seconds", "memory, MB", "parameters", "kMAC")
+_RESULTS = {4: "four times as wide and high", 1: "at its own size"}
+_LEFT_OUT = {4: "they do not enlarge, and are no parts of a chain", 1: "they only enlarge"}
+"""Why systems are left out, by the scale of a set."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,22 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class Head:
+    """What is written over a column of a table, and whether higher values are better (sorted first)."""
+
+    title: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
 class Section:
     """What is told of a set."""
 
     name: str
     pairs: int
+    heads: list[Head]
     lines: list[Line]
+    notes: list[str]
     charts: list[Chart]
     galleries: list[Gallery]
 
@@ -128,14 +141,15 @@ def write(results: Results, out: Path) -> Path:
 def markdown(results: Results) -> str:
     """The tables of all sets in Markdown, and how they were measured."""
     parts = []
-    for name, pairs in results.pairs.items():
-        heads = ["system", *(metric.title for metric in results.metrics), *_OTHERS]
+    for name, contents in results.sets.items():
+        heads = ["system", *(head.title for head in _heads(results, contents))]
         rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
         for line in _lines(results, name):
             cells = [f"**{cell.text}**" if cell.best else cell.text for cell in line.cells]
             rows.append([_text(line.system), *([f"failed: {_text(line.failed)}"] if line.failed else cells)])
         table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        parts.append(f"### {_text(name)} ({pairs} pictures)\n\n{table}\n")
+        parts.append(f"### {_text(name)} ({contents.pairs} pictures)\n\n{table}\n")
+        parts += [f"{_text(note)}\n" for note in _notes(results, name)]
     facts = _text(", ".join(f"{name} {fact}" for name, fact in results.machine.items()))
     parts.append(f"Seconds a picture: warm, median. Memory: resident, the most of a process. {facts}.\n")
     return "\n".join(parts)
@@ -162,12 +176,13 @@ def _page(results: Results, quality: int) -> str:
         lstrip_blocks=True,
     )
     template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
-    sections = [_section(results, name, quality) for name in results.pairs]
+    sections = [_section(results, name, quality) for name in results.sets]
     suite = yaml.safe_dump(SCHEMA.plain(results.suite), sort_keys=False, allow_unicode=True)
     return template.render(
         results=results,
         sections=sections,
-        others=_OTHERS,
+        systems=len({row.system for row in results.rows}),
+        kinds=" or ".join(_RESULTS[scale] for scale in sorted({c.scale for c in results.sets.values()}, reverse=True)),
         suite=suite,
         charts=charts,
         date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
@@ -178,26 +193,52 @@ def _section(results: Results, name: str, quality: int) -> Section:
     working = [row for row in results.rows if row.set == name and row.failed is None]
     drawn = [_chart(results, metric, working) for metric in results.metrics if working]
     galleries = [_gallery(shown, results.metrics[0], quality) for shown in results.shown if shown.set == name]
-    return Section(name, results.pairs[name], _lines(results, name), drawn, galleries)
+    contents = results.sets[name]
+    heads, lines = _heads(results, contents), _lines(results, name)
+    return Section(name, contents.pairs, heads, lines, _notes(results, name), drawn, galleries)
+
+
+def _heads(results: Results, contents: Contents) -> list[Head]:
+    """The columns behind the systems' names."""
+    heads = []
+    for metric in results.metrics:
+        heads.append(Head(metric.title, metric.higher_is_better))
+        if contents.scale == 1:
+            heads += [Head("gain", True), Head("least gain", True)]
+    return [*heads, *(Head(title, False) for title in _OTHERS)]
+
+
+def _notes(results: Results, name: str) -> list[str]:
+    """What is to be known of the table of a set."""
+    contents = results.sets[name]
+    notes = []
+    if contents.scale == 1:
+        notes.append("Gain: by how much the result is better than the blurry picture.")
+    if contents.left_out:
+        notes.append(f"Left out, because {_LEFT_OUT[contents.scale]}: {', '.join(contents.left_out)}.")
+    return notes
 
 
 def _lines(results: Results, name: str) -> list[Line]:
     """The rows of the table of a set."""
     rows = [row for row in results.rows if row.set == name]
-    best = {
-        metric.name: (max if metric.higher_is_better else min)(
-            (row.scores[metric.name] for row in rows if row.failed is None), default=None
-        )
-        for metric in results.metrics
-    }
+    working = [row for row in rows if row.failed is None]
     lines = []
     for row in rows:
         cells = []
         if row.failed is None:
             for metric in results.metrics:
+                values = [other.scores[metric.name] for other in working]
                 value = row.scores[metric.name]
-                cells.append(Cell(f"{value:.{metric.digits}f}", value, value == best[metric.name]))
-            cost = results.costs[row.system]
+                best = value == (max if metric.higher_is_better else min)(values)
+                cells.append(Cell(f"{value:.{metric.digits}f}", value, best))
+                if gain := row.gains.get(metric.name):
+                    gains = [other.gains[metric.name] for other in working]
+                    best = gain.mean == max(other.mean for other in gains)
+                    cells.append(Cell(f"{gain.mean:+.{metric.digits}f}", gain.mean, best))
+                    best = gain.least == max(other.least for other in gains)
+                    cells.append(Cell(f"{gain.least:+.{metric.digits}f}, {gain.picture}", gain.least, best))
+            cost = row.costs
             cells.append(Cell(f"{row.seconds:.3f}", row.seconds))
             cells.append(Cell(f"{row.memory / MEGABYTE:,.0f}", row.memory))
             cells.append(Cell("–" if cost.parameters is None else f"{cost.parameters:,}", cost.parameters))
@@ -208,20 +249,20 @@ def _lines(results: Results, name: str) -> list[Line]:
 
 def _chart(results: Results, metric: Metric, rows: list[Row]) -> Chart:
     specs = results.suite.systems
-    baseline = next((row for row in rows if isinstance(specs[row.system], Bicubic)), rows[0])
-    base = baseline.scores[metric.name]
-    gains = {
-        row.system: row.scores[metric.name] - base if metric.higher_is_better else base - row.scores[metric.name]
-        for row in rows
-    }
-    low, high = min(gains.values()), max(gains.values())  # one of them is the baseline's, so 0 lies between
+    baseline = "the blurry pictures"
+    gains = {row.system: row.gains[metric.name].mean for row in rows if row.gains}
+    if not gains:
+        base = next((row for row in rows if isinstance(specs[row.system], Bicubic)), rows[0])
+        baseline = base.system
+        gains = {row.system: metric.gain(row.scores[metric.name], base.scores[metric.name]) for row in rows}
+    low, high = min(0.0, *gains.values()), max(0.0, *gains.values())
     percent = 100 / ((high - low) or 1)
     bars = [
         Bar(system, f"{gain:+.{metric.digits}f}", percent * (min(gain, 0) - low), percent * abs(gain), gain >= 0)
         for system, gain in sorted(gains.items(), key=lambda item: -item[1])
     ]
     values = {row.system: (row.seconds, row.scores[metric.name]) for row in rows}
-    return Chart(metric, charts.scatter(values, metric.higher_is_better), baseline.system, bars)
+    return Chart(metric, charts.scatter(values, metric.higher_is_better), baseline, bars)
 
 
 def _gallery(shown: Shown, metric: Metric, quality: int) -> Gallery:
@@ -232,6 +273,7 @@ def _gallery(shown: Shown, metric: Metric, quality: int) -> Gallery:
     notes = {system: f"{figure:.{metric.digits}f}" for system, figure in figures.items()}
     ranked = sorted(figures, key=lambda system: figures[system], reverse=metric.higher_is_better)
     height, width = sharp.shape[:2]
+    scale = height // blurry.shape[0]
 
     whole = [
         ("blurry input", _uri(_reduced(blurry), quality), ""),
@@ -241,7 +283,7 @@ def _gallery(shown: Shown, metric: Metric, quality: int) -> Gallery:
     parts = []
     for top, left, side in _places(sharp, list(restored.values())):
         rows, columns = slice(top, top + side), slice(left, left + side)
-        cut = blurry[top // SCALE : (top + side) // SCALE, left // SCALE : (left + side) // SCALE]
+        cut = blurry[top // scale : (top + side) // scale, left // scale : (left + side) // scale]
         images = [
             ("blurry input", _uri(cut, _LOSSLESS), ""),
             *((system, _uri(picture[rows, columns], quality), notes[system]) for system, picture in restored.items()),

@@ -1,4 +1,4 @@
-"""What can be compared: systems that turn a blurry LR picture into a sharp one four times as wide and high.
+"""What can be compared: systems that make a blurry picture sharp, four times as wide and high or at its own size.
 
 A system is described by a spec, which a suite's YAML file holds, and becomes the steps that a picture goes through:
 one, or in a chain several. Only a `System`, made where it shall run, loads what is heavy. Measuring is not here.
@@ -73,7 +73,7 @@ class Command:
 
     command: str
     scale: int = SCALE
-    """How many times it enlarges: 4, or 1 if it only deblurs, as a part of chains."""
+    """How many times it enlarges: 4, or 1 if it only deblurs."""
     timeout: float = 600.0
     """Seconds a picture."""
 
@@ -112,27 +112,30 @@ class Step:
 Steps = tuple[Step, ...]
 
 
-def plan(specs: Mapping[str, Spec]) -> dict[str, Steps]:
-    """Name -> steps of each system that enlarges four times; those that cannot are parts of chains only.
+def plan(specs: Mapping[str, Spec], scale: int = SCALE) -> dict[str, Steps]:
+    """Name -> steps of each system that enlarges `scale` times, 4 or 1; the others are left out.
 
     Raises:
-        CnlrnError: a spec or chain makes no sense, a part cannot play its role, or a system that only deblurs is in no
-            chain. Files of weights are not looked for.
+        CnlrnError: a spec or chain makes no sense, or a part cannot play its role. Files of weights are not looked for.
     """
     for name, spec in specs.items():
         if isinstance(spec, Command):
             _check_command(name, spec)
     chains = {name: _parse_chain(name, spec, specs) for name, spec in specs.items() if isinstance(spec, Chain)}
-    used = {step.name for steps in chains.values() for step in steps}
     planned: dict[str, Steps] = {}
     for name, spec in specs.items():
         if isinstance(spec, Chain):
-            planned[name] = chains[name]
-        elif (scales := _scales(spec)) is None or SCALE in scales:
-            planned[name] = (Step(name, spec, SCALE),)
-        elif name not in used:
-            raise CnlrnError(f'{name} does not enlarge x{SCALE}; use it in a chain, "deblur:{name} + sr:bicubic"')
+            if math.prod(step.scale for step in chains[name]) == scale:
+                planned[name] = chains[name]
+        elif (scales := _scales(spec)) is None or scale in scales:
+            planned[name] = (Step(name, spec, scale),)
     return planned
+
+
+def left_out(specs: Mapping[str, Spec], planned: Mapping[str, Steps]) -> list[str]:
+    """The systems that are neither planned themselves nor a part of a planned chain."""
+    used = {step.name for steps in planned.values() for step in steps}
+    return [name for name in specs if name not in planned and name not in used]
 
 
 def fingerprint(steps: Steps) -> str:
@@ -160,7 +163,7 @@ class System:
         self._parts = [_open(step, threads) for step in steps]
 
     def restore(self, lr: Byte) -> Byte:
-        """The picture `lr`, uint8 HWC RGB, four times as wide and high; CnlrnError where a part fails."""
+        """The picture `lr`, uint8 HWC RGB, restored and enlarged by all steps; CnlrnError where a part fails."""
         picture = lr
         for part in self._parts:
             picture = part(picture)
@@ -192,10 +195,8 @@ def _parse_chain(name: str, chain: Chain, specs: Mapping[str, Spec]) -> Steps:
             raise CnlrnError(f"{name}: {part} cannot be {role}:{part}, which is x{ROLES[role]}; it can only do {able}")
         steps.append(Step(part, spec, ROLES[role]))
     total = math.prod(step.scale for step in steps)
-    if total != SCALE:
-        raise CnlrnError(
-            f'{name}: "{cut(chain.chain)}" enlarges x{total}, not x{SCALE}; exactly one part must be sr:NAME'
-        )
+    if total > SCALE:
+        raise CnlrnError(f'{name}: "{cut(chain.chain)}" enlarges x{total}; at most one part may be sr:NAME')
     return tuple(steps)
 
 
@@ -263,8 +264,9 @@ def _open(step: Step, threads: int) -> Callable[[Byte], Byte]:
     from cnlrn.restorer import Restorer
 
     restorer = Restorer(spec.model, threads=threads)
-    if scale not in restorer.engine.scales:
-        raise CnlrnError(f"{step.name} has no exit for x{scale}")
+    if scale not in (scales := restorer.engine.scales):
+        known = ", ".join(f"x{able}" for able in scales)
+        raise CnlrnError(f"{step.name} has no exit for x{scale}: choose from {known}")
     return lambda lr: restorer.restore(lr, scale)
 
 
@@ -283,6 +285,7 @@ def _network(spec: Network, scale: int, threads: int) -> Callable[[Byte], Byte]:
 
     torch.set_num_threads(threads)
     network = networks.build(spec.network, spec.preset).eval()
+    network.check_scale(scale)
     load_checkpoint(network, spec.weights)
 
     def run(lr: Byte) -> Byte:

@@ -74,7 +74,7 @@ class Worker:
         self._process, self._log = process, log
 
     def restore(self, lr: Byte) -> Restored:
-        """Restore `lr`, uint8 HWC RGB, x4; the first call takes longer than those after it.
+        """Restore `lr`, uint8 HWC RGB; the first call takes longer than those after it.
 
         Failure where the system fails or its process dies.
         """

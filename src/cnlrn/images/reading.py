@@ -70,10 +70,17 @@ def open_picture(
         picture = _opened(file)
         picture.decode()
     except Damaged:
-        picture = _opened(replace(file, keep=True))
-        picture.decode()
+        try:
+            picture = _opened(replace(file, keep=True))
+            picture.decode()
+        except Damaged as error:
+            raise Damaged(f"{name} is damaged or cut short; {_nothing_of(file)} can be kept") from error
         return replace(picture, damage=f"{name} is damaged or cut short; what can be read of it is kept")
     return replace(picture, content=content)
+
+
+def _nothing_of(file: PictureFile) -> str:
+    return "nothing of AVIF and HEIC" if heif.matches(file.content[:_HEAD]) else "nothing of it"
 
 
 def _opened(file: PictureFile) -> LazyPicture:

@@ -117,11 +117,11 @@ def write(picture: Picture | LazyPicture, path: str | os.PathLike[str], *, overw
     keeps 8 or 16 bits a sample, TIFF also floating point, AVIF up to 12 bits, JPEG and WebP 8; what a format cannot
     hold is rounded to the nearest it can, and JPEG, which has no alpha, gets a white ground. The ICC profile, metadata
     and resolution go along, but for what `left_out` tells. The file appears whole or not at all: it is written beside
-    its place and then renamed.
+    its place and then renamed. Folders that are absent are made.
 
     Raises:
-        CnlrnError: unknown extension, no such folder, no permission, disk full, a picture too large for the format, or,
-            without `overwrite`, a file that is there by the time the picture is written.
+        CnlrnError: unknown extension, no permission, disk full, a folder that cannot be made, a picture too large for
+            the format, or, without `overwrite`, a file that is there by the time the picture is written.
     """
     path = Path(path)
     file_format = check_target(path)
@@ -238,7 +238,7 @@ def check_target(path: Path) -> Format:
     """Find out before any work whether `path` can be written; returns the format that its extension names.
 
     Raises:
-        CnlrnError: unknown extension, a folder, no such folder, or no permission.
+        CnlrnError: unknown extension, a folder, a place where no folder can be made, or no permission.
     """
     check_place(path)
     return format_of(path.suffix, f"{path}: ")

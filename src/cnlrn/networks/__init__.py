@@ -117,7 +117,7 @@ def build(name: str, changes: Mapping[str, float] | None = None) -> RestorationN
         with torch.device("meta"), torch.no_grad():
             trial = network(changed)
             side = trial.multiple * math.ceil(48 / trial.multiple)
-            trial.exits(torch.empty(1, 3, side, side))
+            trial.outputs(torch.empty(1, 3, side, side))
     except Exception as error:
         numbers = ", ".join(f"{change}={value}" for change, value in changes.items())
         raise CnlrnError(f"{name} does not work with {numbers} ({cut(str(error), 200)})") from error

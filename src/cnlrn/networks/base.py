@@ -62,14 +62,14 @@ class RestorationNetwork(nn.Module):
         """
         raise NotImplementedError
 
-    def exits(self, lr: Tensor) -> dict[int, Tensor]:
+    def outputs(self, lr: Tensor) -> dict[int, Tensor]:
         """Restore `lr` (n, 3, h, w) at every scale: scale -> (n, 3, scale*h, scale*w), as `forward` does one by one.
 
         A subclass of several exits makes them all in one pass.
         """
         return {scale: self(lr, scale) for scale in self.scales}
 
-    def supervised(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
+    def training_outputs(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
         """The pictures that training compares with the sharp one, for each exit in `scales`: its own comes last.
 
         Before it come pictures of earlier stages, of any size, where a subclass has such and its paper trains them too.
@@ -77,14 +77,14 @@ class RestorationNetwork(nn.Module):
         if len(scales) == 1:
             (scale,) = scales
             return {scale: [self(lr, scale)]}
-        exits = self.exits(lr)
-        return {scale: [exits[scale]] for scale in scales}
+        outputs = self.outputs(lr)
+        return {scale: [outputs[scale]] for scale in scales}
 
     def survey(self, lr: Tensor) -> Tensor | None:
         """What the network has to know of a whole picture `lr` (n, 3, h, w) before it restores a part, (n, k).
 
         These are means over the picture's pixels. A subclass that needs any takes them as `survey` in `forward` and
-        `exits`, and makes them of `lr` itself if they are not given. None where it needs nothing.
+        `outputs`, and makes them of `lr` itself if they are not given. None where it needs nothing.
         """
         return None
 
@@ -92,11 +92,11 @@ class RestorationNetwork(nn.Module):
         """The features of level `index` of a part `lr` (n, 3, h, w): (n, channels, h/reduction, w/reduction).
 
         `survey` is that of the whole picture, and `before` are the features of the level before, None for the first. A
-        subclass with levels takes the last level's features as `features` in `forward` and `exits`.
+        subclass with levels takes the last level's features as `features` in `forward` and `outputs`.
         """
         raise NotImplementedError
 
-    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+    def project_target(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """What training should ask of the exit `scale` for `lr` in place of `target` (n, 3, scale*h, scale*w).
 
         A subclass whose results are bound to something, such as the light of `lr`, applies the same to `target`,
@@ -196,22 +196,20 @@ def _tiled(net: RestorationNetwork, lr: Tensor, scale: int, area: int) -> Tensor
         restored = net(torch.from_numpy(piece).to(lr.device).permute(2, 0, 1)[None].contiguous(), scale, **known)
         return np.asarray(restored[0].permute(1, 2, 0).cpu().numpy(), np.float32)
 
-    rows = lr[0].permute(1, 2, 0).cpu().numpy()
+    pixels = lr[0].permute(1, 2, 0).cpu().numpy()
     restored = torch.empty(1, 3, height * scale, width * scale, device=lr.device)
-    top = 0
-    for strip in tiles.strips(
+    for top, left, block in tiles.blocks(
         restore_piece,
-        lambda start, stop: rows[start:stop],
+        lambda rows, columns: pixels[rows, columns],
         height,
         width,
         scale=scale,
         area=area,
-        most_rows=height,
         context=_context(net),
         multiple=net.multiple,
     ):
-        restored[0, :, top : top + len(strip)] = torch.from_numpy(strip).permute(2, 0, 1)
-        top += len(strip)
+        placed = restored[0, :, top : top + block.shape[0], left : left + block.shape[1]]
+        placed[:] = torch.from_numpy(block).permute(2, 0, 1)
     return restored
 
 

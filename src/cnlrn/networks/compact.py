@@ -246,8 +246,8 @@ class CompactCNLRN(RestorationNetwork):
         clear = self.deblur(lr)
         return self._picture(lr, clear if scale == 1 else self._rich(lr, clear, survey), scale)
 
-    def exits(self, lr: Tensor, survey: Tensor | None = None) -> dict[int, Tensor]:
-        """See `RestorationNetwork.exits`: all three in one pass."""
+    def outputs(self, lr: Tensor, survey: Tensor | None = None) -> dict[int, Tensor]:
+        """See `RestorationNetwork.outputs`: all three in one pass."""
         clear = self.deblur(lr)
         rich = self._rich(lr, clear, survey)
         return {scale: self._picture(lr, clear if scale == 1 else rich, scale) for scale in self.scales}
@@ -256,8 +256,8 @@ class CompactCNLRN(RestorationNetwork):
         """See `RestorationNetwork.survey`."""
         return self.surveyor(lr) if self.surveyor else None
 
-    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
-        """See `RestorationNetwork.attainable`: `target` with the light of `lr`."""
+    def project_target(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+        """See `RestorationNetwork.project_target`: `target` with the light of `lr`."""
         return self._joined(lr, target - self._enlarged(lr, scale), scale)
 
     def _rich(self, lr: Tensor, clear: Tensor, survey: Tensor | None) -> Tensor:

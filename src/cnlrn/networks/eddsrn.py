@@ -51,8 +51,8 @@ class EDDSRN(RestorationNetwork):
         restored: Tensor = (self.picture if scale == 1 else self.enlarge)(self.deblur(lr))
         return restored
 
-    def exits(self, lr: Tensor) -> dict[int, Tensor]:
-        """See `RestorationNetwork.exits`: both in one pass."""
+    def outputs(self, lr: Tensor) -> dict[int, Tensor]:
+        """See `RestorationNetwork.outputs`: both in one pass."""
         sharp = self.deblur(lr)
         return {1: self.picture(sharp), 4: self.enlarge(sharp)}
 

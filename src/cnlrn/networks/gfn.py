@@ -55,8 +55,8 @@ class GFN(RestorationNetwork):
         branch, start, clear = self._deblur(lr)
         return branch.picture(start, clear) if scale == 1 else self._enlarge(lr, clear)
 
-    def exits(self, lr: Tensor) -> dict[int, Tensor]:
-        """See `RestorationNetwork.exits`: both in one pass."""
+    def outputs(self, lr: Tensor) -> dict[int, Tensor]:
+        """See `RestorationNetwork.outputs`: both in one pass."""
         branch, start, clear = self._deblur(lr)
         return {1: branch.picture(start, clear), 4: self._enlarge(lr, clear)}
 

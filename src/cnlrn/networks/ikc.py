@@ -86,8 +86,8 @@ class IKC(RestorationNetwork):
         *_, (_, picture) = self.corrections(lr)
         return picture
 
-    def supervised(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
-        """See `RestorationNetwork.supervised`: the pictures of all codes, so that the corrector sees good ones."""
+    def training_outputs(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
+        """See `RestorationNetwork.training_outputs`: the pictures of all codes, for the corrector to see good ones."""
         return {4: [picture for _, picture in self.corrections(lr)]}
 
     def corrections(self, lr: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

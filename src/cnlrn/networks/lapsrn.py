@@ -55,12 +55,12 @@ class LapSRN(RestorationNetwork):
         self.check_scale(scale)
         return self._pyramid(lr, scale)[scale]
 
-    def exits(self, lr: Tensor) -> dict[int, Tensor]:
-        """See `RestorationNetwork.exits`: both in one pass."""
+    def outputs(self, lr: Tensor) -> dict[int, Tensor]:
+        """See `RestorationNetwork.outputs`: both in one pass."""
         return self._pyramid(lr, max(self.scales))
 
-    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
-        """See `RestorationNetwork.attainable`: Cb and Cr stay bicubic, so the loss is one on the luminance."""
+    def project_target(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+        """See `RestorationNetwork.project_target`: Cb and Cr stay bicubic, so the loss is one on the luminance."""
         enlarged: Tensor = self.bicubics[self.scales.index(scale)](lr)
         return with_luminance(enlarged, luminance(target))
 

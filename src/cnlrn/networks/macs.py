@@ -20,5 +20,5 @@ def macs_per_pixel(network: RestorationNetwork, exits: Mapping[int, float] | Non
         if exits is None or len(exits) == 1:
             network(lr, max(exits or network.scales))
         else:
-            network.exits(lr)
+            network.outputs(lr)
     return float(counter.get_total_flops()) / 2 / side**2

@@ -65,8 +65,8 @@ class MPRNet(RestorationNetwork):
         self.check_scale(scale)
         return self.stages(lr)[-1]
 
-    def supervised(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
-        """See `RestorationNetwork.supervised`: the pictures of all stages."""
+    def training_outputs(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
+        """See `RestorationNetwork.training_outputs`: the pictures of all stages."""
         return {1: self.stages(lr)}
 
     def stages(self, lr: Tensor) -> list[Tensor]:

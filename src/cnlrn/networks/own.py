@@ -206,8 +206,8 @@ class OwnSizeCNLRN(RestorationNetwork):
         difference = torch.sigmoid(2 + gate[:, 0]) * (change + torch.sigmoid(share - 1) * drawn)
         return self._steadied(lr, F.pixel_shuffle(difference, 2))
 
-    def exits(self, lr: Tensor, survey: Tensor | None = None, features: Tensor | None = None) -> dict[int, Tensor]:
-        """See `RestorationNetwork.exits`."""
+    def outputs(self, lr: Tensor, survey: Tensor | None = None, features: Tensor | None = None) -> dict[int, Tensor]:
+        """See `RestorationNetwork.outputs`."""
         return {1: self(lr, 1, survey, features)}
 
     def survey(self, lr: Tensor) -> Tensor:
@@ -226,8 +226,8 @@ class OwnSizeCNLRN(RestorationNetwork):
         fine: Tensor = self.fine(quarter, iter(self.fine_tuning(survey)), entering)
         return fine
 
-    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
-        """See `RestorationNetwork.attainable`: `target` with the light of `lr`."""
+    def project_target(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+        """See `RestorationNetwork.project_target`: `target` with the light of `lr`."""
         return self._steadied(lr, target - lr)
 
     def _reduced(self, lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -55,8 +55,8 @@ class PSSNSC(RestorationNetwork):
         self.check_scale(scale)
         return self.pyramid(lr)[-1]
 
-    def supervised(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
-        """See `RestorationNetwork.supervised`: the pictures of all scales."""
+    def training_outputs(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
+        """See `RestorationNetwork.training_outputs`: the pictures of all scales."""
         return {1: self.pyramid(lr)}
 
     def pyramid(self, lr: Tensor) -> list[Tensor]:

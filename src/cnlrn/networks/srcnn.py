@@ -52,6 +52,6 @@ class SRCNN(RestorationNetwork):
         enlarged: Tensor = self.bicubic(lr)
         return with_luminance(enlarged, self.layers(luminance(enlarged)))
 
-    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
-        """See `RestorationNetwork.attainable`: Cb and Cr stay bicubic, so the loss is one on the luminance."""
+    def project_target(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+        """See `RestorationNetwork.project_target`: Cb and Cr stay bicubic, so the loss is one on the luminance."""
         return with_luminance(self.bicubic(lr), luminance(target))

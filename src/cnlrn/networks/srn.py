@@ -58,8 +58,8 @@ class SRN(RestorationNetwork):
         self.check_scale(scale)
         return self.pyramid(lr)[-1]
 
-    def supervised(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
-        """See `RestorationNetwork.supervised`: the pictures of all passes."""
+    def training_outputs(self, lr: Tensor, scales: Collection[int]) -> dict[int, list[Tensor]]:
+        """See `RestorationNetwork.training_outputs`: the pictures of all passes."""
         return {1: self.pyramid(lr)}
 
     def pyramid(self, lr: Tensor) -> list[Tensor]:

@@ -49,6 +49,6 @@ class VDSR(RestorationNetwork):
         detail: Tensor = self.layers(luminance(enlarged))
         return enlarged + detail
 
-    def attainable(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
-        """See `RestorationNetwork.attainable`: Cb and Cr stay bicubic, so the loss is one on the luminance."""
+    def project_target(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
+        """See `RestorationNetwork.project_target`: Cb and Cr stay bicubic, so the loss is one on the luminance."""
         return with_luminance(self.bicubic(lr), luminance(target))

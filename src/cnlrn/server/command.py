@@ -43,6 +43,9 @@ def serve(
         int | None, typer.Option(min=1, help="Pictures computed at once; by cores and memory if not given.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads, all cores if not given.")] = None,
+    memory: Annotated[
+        int, typer.Option(min=1, help="MiB that computing may take, beside 200 for the process and those of pictures.")
+    ] = 1024,
     folder: Annotated[
         Path | None, typer.Option(help="Folder for results that wait; one for temporary files if not given.")
     ] = None,
@@ -73,6 +76,7 @@ def serve(
         keep=keep,
         workers=workers,
         threads=threads,
+        memory=memory * 2**20,
         once=once,
     )
     if not settings.is_local and token is None and not no_token:

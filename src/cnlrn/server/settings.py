@@ -26,6 +26,7 @@ class Settings:
     Limits: `max_pixels` of a picture, `max_bytes` of a request's body, `queue` pictures that wait or are computed,
     `seconds` of computing for one picture, `keep` seconds for which a finished job's result waits to be fetched.
     `workers`: pictures computed at once, by cores and memory if None. `threads`: of the engine, all cores if None.
+    `memory`: bytes that computing all of them may take, beside the process and the pictures.
     `patience`: seconds for which a client may keep the server waiting for a request's head, the next part of its body,
     or until it takes the next part of a response. `once`: the server ends with the page's last tab.
     """
@@ -43,6 +44,7 @@ class Settings:
     keep: float = 900
     workers: int | None = None
     threads: int | None = None
+    memory: int = 2**30
     patience: float = 30
     once: bool = False
 

@@ -246,7 +246,10 @@ class Workers:
         with self._lock:
             if name not in self._restorers:
                 self._restorers[name] = Restorer(
-                    name or self._settings.model, threads=self._settings.threads, max_pixels=self._settings.max_pixels
+                    name or self._settings.model,
+                    threads=self._settings.threads,
+                    memory=self._settings.memory // (self._count + 1),  # the large one comes on top
+                    max_pixels=self._settings.max_pixels,
                 )
             return self._restorers[name]
 

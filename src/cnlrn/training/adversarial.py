@@ -1,7 +1,7 @@
 """The adversary of a restoration network in training: discriminators, their optimiser, and the losses of both sides.
 
-It stands beside the Lightning module, not in it: its gradients are averaged over processes here, by one reduction, and
-its state goes into the run's checkpoint.
+It is not part of the network that Fabric distributes: its gradients are averaged over processes here, by one reduction,
+and its state goes into the run's checkpoint.
 """
 
 import logging
@@ -87,7 +87,7 @@ class Adversary:
         """Weights and the optimiser's state."""
         return {"discriminators": self.module.state_dict(), "optimiser": self.optimiser.state_dict()}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         """Take up what `state` gave, from an adversary of the same settings."""
         self.module.load_state_dict(state["discriminators"])
         self.optimiser.load_state_dict(state["optimiser"])

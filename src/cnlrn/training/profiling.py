@@ -20,13 +20,14 @@ def profile(recipe: Recipe) -> str | None:
     run but the first.
     """
     with tempfile.TemporaryDirectory() as folder:
-        module = prepare(replace(recipe, steps=_STEPS, checkpoint_every=2 * _STEPS), Path(folder))
-        macs = macs_per_pixel(module.network, module.weights)
-        fit(module)
-        network = f"{sum(p.numel() for p in module.network.parameters()):,} parameters, {module.trainer.precision}"
-    if module.global_rank:
+        training = prepare(replace(recipe, steps=_STEPS, checkpoint_every=2 * _STEPS), Path(folder))
+        learner = training.learner
+        macs = macs_per_pixel(learner.network, learner.objective.weights)
+        fit(training)
+    if not training.fabric.is_global_zero:
         return None
-    waited, computed = (sum(list(times)[_WARM_UP:]) for times in (module.waits, module.durations))
+    network = f"{sum(p.numel() for p in learner.network.parameters()):,} parameters, {learner.precision}"
+    waited, computed = (sum(list(times)[_WARM_UP:]) for times in (training.waits, training.durations))
     step = (waited + computed) / (_STEPS - _WARM_UP)
     side = recipe.data.patch // SCALE
     flops = 3 * 2 * macs * side**2 * recipe.batch

@@ -213,7 +213,8 @@ class Recipe:
     validate_every: Count = 2000
     """Steps; rounded up to a checkpoint."""
     validation: dict[str, Path] = field(default_factory=dict)
-    """Name -> folder that holds blurry_x4/ and sharp/, or REDS (then Val300)."""
+    """Name -> folder that holds blurry_x4/ and sharp/, or REDS (then Val300); for networks that do not enlarge also one
+    that holds blurry/ and sharp/, pairs of one size."""
 
 
 def load(file: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -1,19 +1,13 @@
 """From a recipe to a finished run folder."""
 
-import contextlib
-import ctypes
 import json
 import logging
 import math
-import os
-import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
-import lightning.pytorch as pl
 import torch
 import yaml
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from cnlrn import networks
 from cnlrn.data.sets import match, open_set
@@ -23,13 +17,13 @@ from cnlrn.data.stream import Samples
 from cnlrn.data.text import font_files
 from cnlrn.degradation import SCALE
 from cnlrn.degradation import recipe as degradation_recipe
-from cnlrn.errors import CnlrnError, writing
-from cnlrn.files import make_folder, replacing
-from cnlrn.networks import memory
+from cnlrn.errors import CnlrnError
+from cnlrn.files import make_folder
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import load_checkpoint, read_checkpoint
 from cnlrn.networks.own import OwnSizeCNLRN
-from cnlrn.training.module import Training
+from cnlrn.training.devices import explaining_failures
+from cnlrn.training.loop import Training
 from cnlrn.training.progress import ProgressBar
 from cnlrn.training.recipe import (
     Data,
@@ -42,6 +36,7 @@ from cnlrn.training.recipe import (
     SharpData,
     plain,
 )
+from cnlrn.training.validation import open_sets
 
 log = logging.getLogger(__name__)
 
@@ -55,21 +50,25 @@ def train(recipe: Recipe, out: Path, init: Path | None = None, minutes: float = 
     hours, steps, figures), `recipe.yaml`, `losses.csv`, `validation.csv`, TensorBoard's logs, `last.ckpt`, and in
     `checkpoints` states before it. CnlrnError where data, weights or checkpoint do not fit, or `out` is not writable.
     """
-    module = prepare(recipe, out, minutes)
-    module.validation = {name: open_set(folder) for name, folder in recipe.validation.items()}
+    training = prepare(recipe, out, minutes)
+    training.validation = open_sets(recipe.validation, training.learner.objective.largest)
+    folder, writes = training.folder, training.fabric.is_global_zero
     make_folder(out)
-    if module.states.are_there():
-        _go_on(module, out)
+    if folder.states.are_there():
+        _resume(training)
     elif init is not None:
-        initialise(module.network, init)
-        module.ema.load_state_dict(module.network.state_dict())
-    _write_text(out / "recipe.yaml", yaml.safe_dump(plain(recipe), sort_keys=False))
-    if module.step < recipe.steps:
-        logger = TensorBoardLogger(out, name="", version="tensorboard", purge_step=module.step + 1)
-        fit(module, logger, ProgressBar(module))
-    if module.global_rank == 0:
-        _write_summary(module, out)
-    return module
+        initialise(training.network, init)
+        training.average.load_state_dict(training.network.state_dict())
+    if writes:
+        folder.write("recipe.yaml", yaml.safe_dump(plain(recipe), sort_keys=False))
+    if training.step < recipe.steps:
+        if writes:
+            folder.open_curves(training.step + 1)
+        with ProgressBar(training) as bar:
+            fit(training, bar.update)
+    if writes:
+        folder.write("run.json", json.dumps(_summary(training), indent=2) + "\n")
+    return training
 
 
 def prepare(recipe: Recipe, out: Path, minutes: float = math.inf) -> Training:
@@ -96,67 +95,13 @@ def prepare(recipe: Recipe, out: Path, minutes: float = math.inf) -> Training:
     return Training(network, samples, recipe, out, minutes)
 
 
-def fit(module: Training, logger: TensorBoardLogger | None = None, progress: ProgressBar | None = None) -> None:
-    """Let Lightning train `module`, on whatever devices there are."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    devices = module.recipe.devices
-    if not torch.cuda.is_available():
-        _keep_memory()
-        if devices:
-            torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))
-    trainer = pl.Trainer(
-        devices=devices or "auto",
-        precision=precision(module.recipe.precision),
-        logger=logger or False,
-        callbacks=[progress] if progress else [],
-        max_epochs=1,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")  # advice on workers and eval mode that does not apply
-        try:
-            trainer.fit(module)
-        except SystemExit as error:
-            if error.code == 1:  # what Lightning makes of Ctrl-C
-                raise KeyboardInterrupt from error
-            raise
-        except RuntimeError as error:
-            if sentence := _sentence(error):
-                raise CnlrnError(sentence) from error
-            raise
-        except OSError as error:  # of a full disk, which seldom says of which file it is
-            raise CnlrnError(f"{error.filename or module.out}: {error.strerror or error}") from error
-        except CnlrnError as error:  # out of a data worker it comes with a traceback before its message
-            raise CnlrnError(str(error).strip().rpartition("CnlrnError: ")[2]) from error
-
-
-def _sentence(error: RuntimeError) -> str | None:
-    """What to tell of an error that the machine is at fault for; None of any other."""
-    text = str(error)
-    if memory.ran_out(error):
-        return "memory ran out; lower batch, or train smaller patches (data.patch) or a smaller network"
-    if "DataLoader worker" in text:
-        return (
-            "a process that makes samples was killed, most often for want of memory, or of room in /dev/shm "
-            "(docker run --shm-size=...); lower workers, 0 is none, and run the same command: it goes on"
-        )
-    if "onnection closed by peer" in text or "onnection reset by peer" in text:
-        return "another process of this run ended; what it wrote says why, and the same command goes on"
-    return None
-
-
-def _keep_memory() -> None:
-    """Have glibc keep what is freed: every step takes the same arrays again, and it takes an eighth of a step to give
-    them back to the system and have them cleared anew. Nothing happens where there is no glibc."""
-    m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3  # malloc.h
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(m_trim_threshold, 2**31 - 1)
-        mallopt(m_top_pad, 2**28)
-        mallopt(m_mmap_threshold, 2**30)
+def fit(training: Training, after_step: Callable[[], None] = lambda: None) -> None:
+    """Run `training` to its end on whatever devices there are; CnlrnError where the machine fails."""
+    try:
+        with explaining_failures(training.folder.out):
+            training.run(after_step)
+    finally:
+        training.folder.close()
 
 
 def _fix_unreached(network: RestorationNetwork, recipe: Recipe) -> None:
@@ -167,8 +112,8 @@ def _fix_unreached(network: RestorationNetwork, recipe: Recipe) -> None:
     side = network.multiple * math.ceil(48 / network.multiple)
     with torch.device("meta"):  # nothing is computed
         trial = networks.build(recipe.network, recipe.preset)
-        exits = trial.supervised(torch.empty(2, 3, side, side), recipe.loss.exits or {max(network.scales): 1.0})
-        torch.stack([picture.sum() for pictures in exits.values() for picture in pictures]).sum().backward()  # type: ignore[no-untyped-call]
+        outputs = trial.training_outputs(torch.empty(2, 3, side, side), recipe.loss.exits or {max(network.scales): 1.0})
+        torch.stack([picture.sum() for pictures in outputs.values() for picture in pictures]).sum().backward()  # type: ignore[no-untyped-call]
     for name, parameter in trial.named_parameters():
         if parameter.grad is None:
             network.get_parameter(name).requires_grad_(False)
@@ -196,17 +141,11 @@ def source(recipe: Recipe) -> Source:
 
 def _reduction(data: Data) -> int:
     """How many times as wide and high the sharp pictures are as the blurry ones."""
-    return degradation_recipe(data.degradation).scale if isinstance(data, SharpData) else SCALE
-
-
-def precision(choice: Literal["auto", "bf16", "float32"]) -> Literal["bf16-mixed", "32-true"]:
-    """Lightning's name of the precision; auto is bf16 where CUDA, or AVX512-BF16 or AMX of the CPU, multiply it."""
-    if choice == "auto":
-        on_cpu = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        native = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else on_cpu
-    else:
-        native = choice == "bf16"
-    return "bf16-mixed" if native else "32-true"
+    if isinstance(data, SharpData):
+        return degradation_recipe(data.degradation).scale
+    if isinstance(data, SetData):
+        return open_set(data.set, "train").scale
+    return packed_pairs(data.file)[0].scale if isinstance(data, PackedData) else SCALE
 
 
 def initialise(network: RestorationNetwork, weights: Path) -> None:
@@ -235,28 +174,23 @@ def initialise(network: RestorationNetwork, weights: Path) -> None:
     network.load_state_dict({name: state[name] for name in names}, strict=False)
 
 
-def _go_on(module: Training, out: Path) -> None:
-    state = module.states.newest()
-    module.restore(state)
-    if state["recipe"] != plain(module.recipe):
+def _resume(training: Training) -> None:
+    out = training.folder.out
+    state = training.folder.states.newest()
+    training.load_state(state)
+    if state["recipe"] != plain(training.recipe):
         log.warning("%s holds a run of another recipe; it goes on with the present one", out)
-    log.info("going on from step %d of %s", module.step, out)
+    log.info("going on from step %d of %s", training.step, out)
 
 
-def _write_summary(module: Training, out: Path) -> None:
-    summary = {
-        "recipe": plain(module.recipe),
-        "steps": module.step,
-        "samples": module.position * module.recipe.batch,
-        "hours": round(module.elapsed() / 3600, 3),
-        "scores": module.scores,
+def _summary(training: Training) -> dict[str, object]:
+    return {
+        "recipe": plain(training.recipe),
+        "steps": training.step,
+        "samples": training.position * training.recipe.batch,
+        "hours": round(training.elapsed() / 3600, 3),
+        "scores": training.scores,
         "torch": torch.__version__,
-        "device": str(module.trained_on),
+        "device": str(training.fabric.device),
         "threads": torch.get_num_threads(),
     }
-    _write_text(out / "run.json", json.dumps(summary, indent=2) + "\n")
-
-
-def _write_text(file: Path, text: str) -> None:
-    with writing(file), replacing(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")

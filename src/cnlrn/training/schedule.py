@@ -3,6 +3,19 @@
 import math
 from collections.abc import Sequence
 
+from cnlrn.training.recipe import Optimiser, Recipe
+
+
+def rates_at(step: int, recipe: Recipe) -> tuple[float, float]:
+    """Learning rates at `step`: of the network, and of its deblurring module."""
+    o: Optimiser = recipe.optimiser
+    periods = o.periods or (recipe.steps,)
+    weights = o.restart_weights or (1.0,) * len(periods)
+    network, deblurring = (
+        learning_rate(step, base, periods, weights, o.eta_min, o.warmup) for base in (o.lr, o.deblurring_lr or o.lr)
+    )
+    return network, deblurring
+
 
 def learning_rate(
     step: int, base: float, periods: Sequence[int], weights: Sequence[float], eta_min: float, warmup: int = 0

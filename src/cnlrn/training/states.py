@@ -1,21 +1,19 @@
 """The states of a run on disk: the newest, a few before it, the best, and one every so many steps.
 
 `last.ckpt` is the newest, from which a run goes on; those before it are in `checkpoints`, so that a run whose newest
-state is already exploding can begin from an older one. What a state holds is the business of `cnlrn.training.module`.
+state is already exploding can begin from an older one. What a state holds is the business of `cnlrn.training.loop`.
 """
 
-import os
 import re
 import shutil
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cnlrn.errors import CnlrnError, writing
-from cnlrn.files import make_folder
+from cnlrn.files import make_folder, replacing
 from cnlrn.training.recipe import Keep
 
 State = dict[str, Any]
@@ -50,9 +48,9 @@ class States:
 
         CnlrnError where it cannot be written.
         """
-        with _replacing(self.last) as partial:
+        with writing(self.last), replacing(self.last) as temporary:
             try:
-                torch.save(state, partial)
+                torch.save(state, temporary)
             except RuntimeError as error:  # torch's own writer does not say why
                 raise CnlrnError(f"{self.last} cannot be written; is the disk full?") from error
             if self._step not in (None, state["step"]):
@@ -103,25 +101,11 @@ def read_state(file: Path) -> State:
     return state
 
 
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A file to write to, which becomes `target`, flushed to the disk; its name is fixed, so that kills leave one."""
-    partial = target.with_name(f"{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        with writing(target):
-            yield partial
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _link(source: Path, target: Path) -> None:
     """Give a file a second name, or copy it where a disk cannot do that."""
-    with _replacing(target) as partial:
+    with writing(target), replacing(target) as temporary:
+        temporary.unlink()
         try:
-            partial.hardlink_to(source)
+            temporary.hardlink_to(source)
         except OSError:
-            shutil.copyfile(source, partial)
+            shutil.copyfile(source, temporary)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cnlrn.images.codecs.heif_items import container
+
 SMALLEST = 512
 """Least width and height of a tile in pixels. Tiles at the right and the bottom are filled up and cut by the reader."""
 
@@ -116,59 +118,19 @@ def _grid_of(tiles: Sequence[_Item], side: int, image: Any, first: int, of: int 
 
 def _items(data: bytes) -> tuple[dict[int, _Item], int]:
     """The items of a small AVIF file by their numbers, and the number of the primary one."""
-    meta = dict(_boxes(data, 0, len(data)))[b"meta"]
-    parts = dict(_boxes(data, meta.start + 4, meta.stop))
-    items: dict[int, _Item] = {}
-    for _, entry in _boxes(data, parts[b"iinf"].start + 6, parts[b"iinf"].stop):
-        number, _, kind = struct.unpack_from(">HH4s", data, entry.start + 4)
-        items[number] = _Item(kind.decode(), b"", data[entry.start + 12 : entry.stop])
-    for number, content in _contents(data, parts[b"iloc"].start):
-        items[number].content = content
-    inner = dict(_boxes(data, parts[b"iprp"].start, parts[b"iprp"].stop))
-    properties = [data[box.start - 8 : box.stop] for _, box in _boxes(data, inner[b"ipco"].start, inner[b"ipco"].stop)]
-    at = inner[b"ipma"].start
-    wide = data[at + 3] & 1
-    (count,) = struct.unpack_from(">I", data, at + 4)
-    at += 8
-    for _ in range(count):
-        number, length = struct.unpack_from(">HB", data, at)
-        places = struct.unpack_from(f">{length}{'H' if wide else 'B'}", data, at + 3)
-        mark = 0x8000 if wide else 0x80
-        items[number].properties = [(properties[(place & (mark - 1)) - 1], bool(place & mark)) for place in places]
-        at += 3 + length * (2 if wide else 1)
-    if b"iref" in parts:
-        for kind, box in _boxes(data, parts[b"iref"].start + 4, parts[b"iref"].stop):
-            number, length, *to = struct.unpack_from(f">HH{(box.stop - box.start - 4) // 2}H", data, box.start)
-            items[number].references.append((kind, to[:length]))
-    (primary,) = struct.unpack_from(">H", data, parts[b"pitm"].start + 4)
-    return items, primary
-
-
-def _contents(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
-    """Numbers and contents of the items that an item location box, version 0, places in the file."""
-    sizes, base_size, count = struct.unpack_from(">BBH", data, at + 4)
-    at += 8
-
-    def number(size: int) -> int:
-        nonlocal at
-        at += size
-        return int.from_bytes(data[at - size : at])
-
-    for _ in range(count):
-        item, _, base, extents = number(2), number(2), number(base_size >> 4), number(2)
-        pieces = []
-        for _ in range(extents):
-            start = base + number(sizes >> 4)
-            pieces.append(data[start : start + number(sizes & 15)])
-        yield item, b"".join(pieces)
-
-
-def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, range]]:
-    """Types of the boxes one after the other between two places, and where in `data` the content of each lies."""
-    while start < stop:
-        size, kind = struct.unpack_from(">I4s", data, start)
-        yield kind, range(start + 8, start + size)
-        start += size
+    read = container(data)
+    items = {
+        number: _Item(
+            item.kind.decode(),
+            read.content(number),
+            item.details,
+            properties=[(_box(each.kind, each.value), each.needed) for each in item.properties],
+        )
+        for number, item in read.items.items()
+    }
+    for kind, source, to in read.references:
+        items[source].references.append((kind, to))
+    return items, read.primary
 
 
 # -- writing

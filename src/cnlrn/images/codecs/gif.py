@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+
 from cnlrn.images.codec import PictureFile, several
 from cnlrn.images.picture import LazyPicture
+from cnlrn.images.vips import Damaged
 
 SUFFIXES = (".gif",)
 
@@ -20,4 +24,19 @@ def open_file(file: PictureFile) -> LazyPicture:
     image = file.load("gifload")
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
         raise several(file.name)
+    if not file.keep and not _is_sound(file.content[:]):
+        raise Damaged.named(file.name)
     return file.picture(image)
+
+
+def _is_sound(content: bytes) -> bool:
+    """Whether Pillow decodes it, which minds codes that do not exist and samples that are missing."""
+    from PIL import GifImagePlugin
+
+    try:
+        with warnings.catch_warnings(), GifImagePlugin.GifImageFile(io.BytesIO(content)) as image:
+            warnings.simplefilter("ignore")
+            image.load()
+    except Exception:  # Pillow lets through whatever its parsers stumble over
+        return False
+    return True

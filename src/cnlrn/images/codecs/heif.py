@@ -15,7 +15,7 @@ from cnlrn.errors import CnlrnError, UnsupportedPicture
 from cnlrn.images import colour
 from cnlrn.images.codec import PictureFile, several
 from cnlrn.images.codecs.heif_items import Container, container
-from cnlrn.images.codecs.jpeg import GAIN_MAP
+from cnlrn.images.codecs.jpeg import GAIN_MAP, VIDEO
 from cnlrn.images.picture import LazyPicture, as_vips
 from cnlrn.images.profiles import ColourSpace
 from cnlrn.images.vips import Damaged, failure, pyvips
@@ -64,6 +64,8 @@ def _notes(parts: Container, name: str) -> tuple[str, ...]:
         notes.append(f"{name} holds {others + 1} pictures; the primary one is restored")
     if parts.has_gain_map():
         notes.append(f"{name}: {GAIN_MAP}")
+    if parts.has_video:
+        notes.append(f"{name}: {VIDEO}")
     return tuple(notes)
 
 

@@ -1,4 +1,4 @@
-"""The little of the TIFF format that libvips leaves out: rows before they are all there, and EXIF.
+"""The little of the TIFF format that libvips leaves out: samples that are computed in any order, and EXIF.
 
 Sources: TIFF 6.0 (Adobe, 1992), and BigTIFF, which has 64-bit offsets. Nothing here looks into samples.
 """
@@ -15,7 +15,10 @@ from cnlrn.images.exif import Directory, Exif, Layout, Value
 
 _FORMS = {3: "H", 4: "I", 16: "Q"}  # types of numbers, as `struct` writes them
 _IPTC, _UNDEFINED = 33723, 7  # a tag, and a type: any bytes
-_MOST_STRIPS = 2**20  # with one row each
+_MOST_STRIPS = 2**20
+HEAD = 16
+"""Bytes before the samples of a file that has the `ends`."""
+
 _UNKNOWN_RESOLUTION: Directory = {
     282: Value(5, struct.pack("<II", 1, 1)),
     283: Value(5, struct.pack("<II", 1, 1)),
@@ -23,14 +26,15 @@ _UNKNOWN_RESOLUTION: Directory = {
 }
 
 
-def header(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> bytes:
-    """What goes before the samples in an uncompressed BigTIFF (little-endian; TIFF 6.0).
+def ends(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> tuple[bytes, bytes]:
+    """What goes before and after the samples in an uncompressed BigTIFF (little-endian; TIFF 6.0).
 
-    A row a strip, or in pictures of more than a million rows 16, as libvips reads them again only so far back.
+    A row a strip, or in pictures of more than a million rows so many that there are no more strips than that: libvips
+    holds a table of them.
     """
     short, long, long8 = _FORMS
     row = width * bands * dtype.itemsize
-    rows = 1 if height <= _MOST_STRIPS else 16
+    rows = -(-height // _MOST_STRIPS)
     strips = -(-height // rows)
     sizes = np.full(strips, rows * row, "<u8")
     sizes[-1] = (height - rows * (strips - 1)) * row
@@ -52,12 +56,12 @@ def header(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> bytes:
         tag: (kind, len(values), struct.pack(f"<{len(values)}{_FORMS[kind]}", *values))
         for tag, (kind, values) in numbers.items()
     }
-    values_at = 16 + 8 + 20 * (len(tags) + 2) + 8
-    samples_at = values_at + 2 * sizes.nbytes
-    starts = samples_at + rows * row * np.arange(strips, dtype="<u8")
+    starts = HEAD + rows * row * np.arange(strips, dtype="<u8")
     tags[273] = (long8, strips, starts.tobytes())
     tags[279] = (long8, strips, sizes.tobytes())
-    directory, values = struct.pack("<4sHHQQ", b"II+\0", 8, 0, 16, len(tags)), b""
+    directory_at = HEAD + height * row
+    values_at = directory_at + 8 + 20 * len(tags) + 8
+    directory, values = struct.pack("<Q", len(tags)), b""
     for tag, (kind, count, packed) in sorted(tags.items()):
         directory += struct.pack("<HHQ", tag, kind, count)
         if len(packed) > 8:
@@ -65,7 +69,7 @@ def header(height: int, width: int, bands: int, dtype: np.dtype[Any]) -> bytes:
             values += packed
         else:
             directory += packed.ljust(8, b"\0")
-    return directory + bytes(8) + values.ljust(2 * sizes.nbytes, b"\0")
+    return struct.pack("<4sHHQ", b"II+\0", 8, 0, directory_at), directory + bytes(8) + values
 
 
 def add_metadata(file: BinaryIO, exif: Exif | None, iptc: bytes | None, *, has_resolution: bool) -> None:

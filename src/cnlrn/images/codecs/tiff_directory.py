@@ -39,6 +39,7 @@ DEFLATE, FAX = (8, 32946), (2, 3, 4)
 _TYPES = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 11: "f4", 12: "f8", 13: "u4", 16: "u8", 18: "u8"}
 _BYTES, _RATIONALS = (1, 2, 6, 7), {5: "u4", 10: "i4"}
 _MOST_PAGES = 10_000
+_MOST_ENTRIES = 200_000  # of all directories
 _MOST_PIECES = 2**22
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 
@@ -196,22 +197,28 @@ def pages(data: Data) -> Iterator[Page]:
         raise Damaged("it ends too soon")
     (start,) = struct.unpack_from(form, data, at)
     seen: set[int] = set()
+    entries = 0
     while start:
         if start in seen or len(seen) >= _MOST_PAGES:
             raise Damaged("its directories go round in circles")
         seen.add(start)
-        page, start = _page(data, order, big, start)
+        page, start, count = _page(data, order, big, start)
+        entries += count
+        if entries > _MOST_ENTRIES:
+            raise Damaged("its directories have too many entries")
         yield page
 
 
-def _page(data: Data, order: Literal["<", ">"], big: bool, start: int) -> tuple[Page, int]:
-    """The directory at a place, and the place of the next one."""
+def _page(data: Data, order: Literal["<", ">"], big: bool, start: int) -> tuple[Page, int, int]:
+    """The directory at a place, the place of the next one, and how many entries it has."""
     form, wide, size = ("Q", "Q", 20) if big else ("H", "I", 12)
     try:
         (count,) = struct.unpack_from(order + form, data, start)
         at = start + struct.calcsize("=" + form)
         if at + count * size > len(data):
             raise Damaged("its directory lies beyond its end")
+        if count > 2**16:  # as many as there are tags
+            raise Damaged("its directory has too many entries")
         entries: dict[int, tuple[int, int, int]] = {}
         for place in range(at, at + count * size, size):
             tag, kind, length = struct.unpack_from(order + "HH" + wide, data, place)
@@ -223,7 +230,7 @@ def _page(data: Data, order: Literal["<", ">"], big: bool, start: int) -> tuple[
         following = struct.unpack(order + wide, tail)[0] if len(tail) == struct.calcsize("=" + wide) else 0
     except (struct.error, OverflowError) as error:
         raise Damaged("its directory lies beyond its end") from error
-    return Page(data, order, big, entries), following
+    return Page(data, order, big, entries), following, count
 
 
 def _size_of(kind: int) -> int:

@@ -13,8 +13,8 @@ import numpy as np
 from cnlrn.errors import UnsupportedPicture
 from cnlrn.images import colour, vips
 from cnlrn.images.codec import PictureFile
+from cnlrn.images.codecs import tiff_damage, tiff_samples
 from cnlrn.images.codecs import tiff_directory as tags
-from cnlrn.images.codecs import tiff_samples
 from cnlrn.images.codecs.tiff_directory import Damaged, Page
 from cnlrn.images.picture import LazyPicture, as_vips
 from cnlrn.images.profiles import ADOBE_RGB, BT709, ColourSpace
@@ -78,8 +78,7 @@ def open_file(file: PictureFile) -> LazyPicture:
         _check(page, file.name)
         if not file.keep:
             tags.pieces(page)
-        if page.compression in tags.DEFLATE and not file.keep:
-            tiff_samples.check_sums(page)
+            tiff_damage.check(page)
         usual = _is_usual(page)
         fail_on = "warning" if page.is_tiled else "error"  # libvips 8.18 calls damage of tiles no error
         image = file.load("tiffload", page=number, fail_on=fail_on) if usual else _unusual(page, file.name)

@@ -1,27 +1,25 @@
 """Samples of TIFF files that libvips decodes wrongly or not at all, by way of the bytes that it can decode.
 
-A copy of the file gets another directory, by which its strips or tiles are rows of bytes. What they mean is done here:
-predictors, samples of any number of bits, planes, subsampled YCbCr. Sources: TIFF 6.0, its Technical Note 3 (floating
-point predictor), and ITU-R BT.601.
+A copy of the file gets another directory (`coded`), by which its strips or tiles are rows of bytes. What they mean is
+done here: predictors, samples of any number of bits, planes, subsampled YCbCr. Sources: TIFF 6.0, its Technical Note 3
+(floating point predictor), and ITU-R BT.601.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnlrn.errors import UnsupportedPicture
+from cnlrn.images.codecs import coded
 from cnlrn.images.codecs import tiff_directory as tags
-from cnlrn.images.codecs.tiff_directory import Damaged, Page, pieces
+from cnlrn.images.codecs.tiff_directory import Page, pieces
 from cnlrn.images.picture import as_array
-from cnlrn.images.vips import damage, pyvips
+from cnlrn.images.vips import damage, load
 
 _MOST_BYTES = 2**29  # of samples in their own form
-_PART = 2**16  # bytes
 _YCBCR = 6
 _UNSIGNED, _FLOAT = 1, 3  # SampleFormat
 _HORIZONTAL, _FLOATING = 2, 3  # Predictor
@@ -56,28 +54,6 @@ def samples(page: Page, name: str) -> Samples:
     return _rgb(whole, page) if page.photometric == _YCBCR else whole
 
 
-def check_sums(page: Page) -> None:
-    """Find out whether strips or tiles that are compressed by deflate have the sums that stand behind them.
-
-    libtiff does not look at sums. What has none behind it, as some programs write it, passes.
-
-    Raises:
-        Damaged: a sum is another.
-    """
-    across, down = page.piece
-    size = across * down * page.samples * max(8, page.bits) // 8
-    for start, length in zip(*(part.tolist() for part in pieces(page)), strict=True):
-        stream, found = zlib.decompressobj(), 0
-        try:
-            for at in range(start, start + length, _PART):
-                given = page.data[at : min(at + _PART, start + length)]
-                while given and found <= size:  # at the sum there is nothing left, and `unconsumed_tail` is empty
-                    found += len(stream.decompress(given, _PART))
-                    given = stream.unconsumed_tail
-        except zlib.error as error:
-            raise Damaged("a strip or tile cannot be decoded, or has another checksum") from error
-
-
 def _decoded(page: Page, name: str, row: int, plane: int = 0, lines: int = 1) -> NDArray[np.uint8]:
     """The bytes of a plane, decompressed: one row of `row` bytes for each row of each strip or tile.
 
@@ -94,37 +70,17 @@ def _decoded(page: Page, name: str, row: int, plane: int = 0, lines: int = 1) ->
         tags.COMPRESSION: [page.compression],
         tags.PHOTOMETRIC: [1],
         tags.FILL_ORDER: [page.number(tags.FILL_ORDER, 1)],
-        tags.STRIPS: starts + _HEAD,  # tiles are strips here, as narrow as they are
+        tags.STRIPS: starts + coded.HEAD,  # tiles are strips here, as narrow as they are
         tags.SAMPLES: [1],
         tags.ROWS: [piece],
         tags.STRIP_SIZES: lengths,
     }
-    data = b"".join(
-        [b"II+\0" + struct.pack("<HHQ", 8, 0, _HEAD + len(page.data)), page.data, _directory(entries, page)]
-    )
     with damage(name):
-        rows = as_array(pyvips.Image.tiffload_buffer(data, fail_on="error")).astype(np.uint8, copy=False)
+        rows = as_array(load("tiffload", coded.as_tiff(page.data, entries))).astype(np.uint8, copy=False)
     if not page.is_tiled:
         return rows.reshape(height, row)
     rows = rows.reshape(bands, columns, piece, row).transpose(0, 2, 1, 3).reshape(bands * piece, columns, row)
     return rows[:height].reshape(-1, row)
-
-
-_HEAD = 16  # bytes before everything in a BigTIFF
-
-
-def _directory(entries: dict[int, Any], page: Page) -> bytes:
-    """The directory of a little-endian BigTIFF, and its values, as they stand behind the data of the page."""
-    values_at = _HEAD + len(page.data) + 8 + 20 * len(entries) + 8
-    table, values = struct.pack("<Q", len(entries)), b""
-    for tag, numbers in sorted(entries.items()):
-        packed = np.asarray(numbers, "<u8").tobytes()
-        place = packed
-        if len(packed) > 8:
-            place = struct.pack("<Q", values_at + len(values))
-            values += packed
-        table += struct.pack("<HHQ", tag, 16, len(packed) // 8) + place  # 16: numbers of 64 bits
-    return table + bytes(8) + values
 
 
 def _values(rows: NDArray[np.uint8], page: Page, width: int, inner: int) -> Samples:
