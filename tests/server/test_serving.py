@@ -25,7 +25,8 @@ from functools import partial
 from pathlib import Path
 from cnlrn.server import run
 from cnlrn.server.settings import Settings
-run.serve(Settings(port=0, model=sys.argv[1], folder=Path(sys.argv[2]), **eval(sys.argv[3])), partial(print, flush=True))
+settings = Settings(port=0, model=sys.argv[1], folder=Path(sys.argv[2]), **eval(sys.argv[3]))
+run.serve(settings, partial(print, flush=True))
 """
 
 
