@@ -17,6 +17,8 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/zensical build --strict
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
 
 $(VENV)/.venv:
@@ -28,8 +30,8 @@ $(VENV)/.core: $(VENV)/.venv pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.venv pyproject.toml constraints.txt
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,niqe,st-lpips,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,niqe,st-lpips,classical,dev]'
 	touch $@ $(VENV)/.core
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) demo site .mypy_cache .pytest_cache .ruff_cache .coverage

@@ -28,7 +28,8 @@ from cnlrn.errors import CnlrnError
 from cnlrn.models import Card, models
 
 if TYPE_CHECKING:
-    from cnlrn.restoration.restorer import Restorer, inspect, restore
+    from cnlrn.restoration.functions import inspect, restore
+    from cnlrn.restoration.restorer import Restorer
 
     __version__: str
 
@@ -37,10 +38,14 @@ __all__ = ["Card", "CnlrnError", "Restorer", "__version__", "inspect", "models",
 
 def __getattr__(name: str) -> Any:
     """Import what is slow to import only when it is used."""
-    if name in ("Restorer", "inspect", "restore"):
-        from cnlrn.restoration import restorer
+    if name == "Restorer":
+        from cnlrn.restoration.restorer import Restorer
 
-        return getattr(restorer, name)
+        return Restorer
+    if name in ("inspect", "restore"):
+        from cnlrn.restoration import functions
+
+        return getattr(functions, name)
     if name == "__version__":
         from importlib.metadata import version
 

@@ -57,6 +57,12 @@ def test_every_block_works_as_it_is_one_after_the_other(clone: Path):
         assert images.read(clone / name).pixels.shape[2] == 3, name
 
 
+def test_the_python_of_the_page_on_deployment_works(clone: Path):
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert run(f"python - <<'END'\n{block}\nprint(sharp.shape)\nEND", clone) == "(1, 3, 256, 384)\n"
+
+
 def test_the_pages_and_pictures_that_the_readme_links_to_exist():
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
     assert targets

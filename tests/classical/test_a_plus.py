@@ -74,3 +74,10 @@ def test_the_command_trains_on_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
         assert set(arrays) == {"features", "enlarge", "anchors", "regressors"}
         assert arrays["anchors"].shape[0] == 4
     assert output.with_suffix(".json").exists()
+
+
+def test_a_tall_picture_in_strips_is_like_one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = scene(40, 2)[:, :30]
+    whole = classical.a_plus(small)
+    monkeypatch.setattr(sys.modules["cnlrn.classical.a_plus"], "TOGETHER", 7 * 30)
+    np.testing.assert_allclose(classical.a_plus(small), whole, atol=1e-6)

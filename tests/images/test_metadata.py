@@ -19,7 +19,8 @@ from tiny_model import write_tiny_model
 
 from cnlrn import images
 from cnlrn.images import LazyPicture, Picture, encode, exif, left_out, open_picture, read
-from cnlrn.restoration.restorer import Restorer, Size
+from cnlrn.restoration.restorer import Restorer
+from cnlrn.restoration.size import Size
 
 SUFFIXES = [".jpg", ".png", ".webp", ".tif", ".avif"]
 SPACES = {

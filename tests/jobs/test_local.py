@@ -12,7 +12,7 @@ from cnlrn import CnlrnError, Restorer, images
 from cnlrn.images import LazyPicture, Picture
 from cnlrn.jobs import local as batch
 from cnlrn.jobs.local import Job, Search, restore_all
-from cnlrn.restoration.restorer import Size
+from cnlrn.restoration.size import Size
 
 
 @pytest.fixture(scope="module")

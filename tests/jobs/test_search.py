@@ -11,7 +11,7 @@ from cnlrn import CnlrnError, Restorer, images
 from cnlrn.images import Picture
 from cnlrn.jobs.local import Outcome, restore_all
 from cnlrn.jobs.search import Search, expanded, one_file
-from cnlrn.restoration.restorer import Size
+from cnlrn.restoration.size import Size
 
 
 @pytest.fixture(scope="module")

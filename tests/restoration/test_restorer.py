@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps
 from tiny_model import write_tiny_model
 
 import cnlrn
-import cnlrn.restoration.restorer
+import cnlrn.restoration.functions
 from cnlrn import CnlrnError, Restorer, images
 from cnlrn.engine.onnxfile import Level
 from cnlrn.images import Picture
@@ -657,7 +657,7 @@ def test_several_threads_can_share_a_restorer(model: Path, tmp_path: Path, on_di
 
 
 def test_the_examples_of_the_documentation_run() -> None:
-    assert doctest.testmod(cnlrn.restoration.restorer) == (0, 2)
+    assert doctest.testmod(cnlrn.restoration.functions) == (0, 2)
 
 
 def test_the_function_does_what_the_class_does(model: Path) -> None:

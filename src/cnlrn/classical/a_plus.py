@@ -25,6 +25,8 @@ PATCH = 3
 REACH = 4
 """How far from its middle a patch's features look, LR pixels: patch, filters and bicubic interpolation."""
 WINDOW = 2 * REACH + 1
+TOGETHER = 2**15
+"""LR pixels computed at once, which bounds memory."""
 CONTEXT = REACH + PATCH // 2
 FILE = Path(__file__).parent / "weights" / "a_plus.npz"
 
@@ -70,6 +72,18 @@ def a_plus(picture: Float, weights: Weights | None = None) -> Float:
     """
     weights = shipped() if weights is None else weights
     picture = checked(picture)
+    height, width = picture.shape[:2]
+    result = np.empty((SCALE * height, SCALE * width, *picture.shape[2:]), np.float32)
+    rows = max(1, TOGETHER // width)
+    for top in range(0, height, rows):
+        start = max(0, top - CONTEXT)
+        part = _enlarged(picture[start : top + rows + CONTEXT], weights)[SCALE * (top - start) :][: SCALE * rows]
+        result[SCALE * top : SCALE * top + len(part)] = part
+    return result
+
+
+def _enlarged(picture: Float, weights: Weights) -> Float:
+    """The same for rows of a picture, exact but for `CONTEXT` rows where others follow."""
     colours = np.atleast_3d(picture)
     added = _details(gray(picture), weights)
     enlarged = np.stack([_windows(colours[..., c], REACH) @ weights.enlarge for c in range(colours.shape[2])], axis=-1)

@@ -16,7 +16,20 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from cnlrn.cli import benchmark, degrade, evaluate, export, inspect, interruption, listing, pack, restore, sheet, train
+from cnlrn.cli import (
+    benchmark,
+    degrade,
+    evaluate,
+    export,
+    inspect,
+    interruption,
+    listing,
+    pack,
+    restore,
+    serve,
+    sheet,
+    train,
+)
 from cnlrn.cli.terminal import complain, say, told_of_stdout
 from cnlrn.errors import CnlrnError
 
@@ -128,5 +141,6 @@ for _command in (
     pack.pack,
     benchmark.benchmark,
     export.export,
+    serve.serve,
 ):
     app.command()(_command)

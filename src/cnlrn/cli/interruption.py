@@ -34,10 +34,20 @@ def heed() -> None:
         os.set_blocking(tells, False)
         signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
         threading.Thread(target=_watch, args=(told, heeded), daemon=True).start()
-        os.register_at_fork(after_in_child=_be_a_child)
+        os.register_at_fork(after_in_child=leave_signals)
     for number in heeded:
         signal.signal(number, _interrupt)
     atexit.register(_exit)  # the first to be registered is the last to be called
+
+
+def leave_signals() -> None:
+    """From now on signals do what they do in any process: in one that was forked they are nothing to the parent, and a
+    server has an end of its own."""
+    signal.set_wakeup_fd(-1)
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    atexit.unregister(_exit)
 
 
 def before_leaving(act: Callable[[], None]) -> None:
@@ -90,12 +100,3 @@ def _exit() -> None:
             with suppress(Exception):
                 stream.flush()
         os._exit(_code)
-
-
-def _be_a_child() -> None:
-    """In a process that was forked: signals do what they do in any other, and are nothing to the parent."""
-    signal.set_wakeup_fd(-1)
-    for number in _SIGNALS:
-        if signal.getsignal(number) is _interrupt:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    atexit.unregister(_exit)

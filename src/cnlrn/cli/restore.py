@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -106,25 +107,39 @@ def restore(
         Literal["refuse", "keep"],
         typer.Option(help="refuse files that are damaged or cut short, or keep what can be read (exit code 1)."),
     ] = "refuse",
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Have a server (`cnlrn serve`) compute; its token is taken from CNLRN_TOKEN."),
+    ] = None,
 ) -> None:
     """Restore pictures: sharper, and four times as wide and high."""
     from cnlrn import images
     from cnlrn.cli.restoring import restore_files, restore_stream
-    from cnlrn.jobs.local import restore_all
+    from cnlrn.jobs.local import Restores, restore_all
     from cnlrn.jobs.search import Search, one_file
-    from cnlrn.restoration.restorer import Restorer, Size
+    from cnlrn.restoration.restorer import Restorer
+    from cnlrn.restoration.size import Size
 
     size = Size(scale, width, height)
     suffix = f".{format_.lower().lstrip('.')}" if format_ else None
     limit = images.MAX_PIXELS if max_pixels is None else max_pixels
-    make: Callable[[], Restorer] = partial(
+    make: Callable[[], Restores] = partial(
         Restorer, model, device=device, threads=threads, tile=tile, ensemble=ensemble, max_pixels=limit, damaged=damaged
     )
+    if server is not None:
+        if (device, tile, threads, ensemble, max_pixels, damaged) != ("cpu", None, None, False, None, "refuse"):
+            raise CnlrnError(
+                "--server computes elsewhere: leave out --device, --tile, --threads, --ensemble, --max-pixels and "
+                "--damaged, or --server"
+            )
+        from cnlrn.server.client import RemoteRestorer
+
+        make = partial(RemoteRestorer, server, os.environ.get("CNLRN_TOKEN"), model)
     options: dict[str, Any] = {"overwrite": overwrite, "strip": strip, "strength": strength, "force": force}
     if method is not None or kernel is not None:
         from cnlrn.cli.method import restorer_of
 
-        unfit = {"--model": model, "--ensemble": ensemble, "--device": device != "cpu"}
+        unfit = {"--model": model, "--ensemble": ensemble, "--device": device != "cpu", "--server": server}
         limits: dict[str, Any] = {"threads": threads, "tile": tile, "max_pixels": limit, "damaged": damaged}
         make = restorer_of(method, kernel, inputs, overwrite=overwrite, unfit=unfit, **limits)
     if json and sys.stdout is None:

@@ -14,15 +14,14 @@ from cnlrn import images
 from cnlrn.cli.terminal import Bar, complain, say, writing_to_stdout
 from cnlrn.errors import CnlrnError
 from cnlrn.images.reading import READABLE
-from cnlrn.jobs.local import Outcome
+from cnlrn.jobs.local import Outcome, Restores
 from cnlrn.jobs.search import Search
 from cnlrn.restoration.plan import Plan
-from cnlrn.restoration.restorer import Restorer
 from cnlrn.restoration.size import AUTOMATIC, Size
 
 
 def restore_stream(
-    make: Callable[[], Restorer],
+    make: Callable[[], Restores],
     source: str,
     target: Path | None,
     size: Size,

@@ -10,20 +10,50 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from cnlrn import images
 from cnlrn.errors import CnlrnError
 from cnlrn.files import is_there
 from cnlrn.images import LazyPicture
 from cnlrn.jobs.search import Job, Search, sheet_of
+from cnlrn.restoration.computing import Progress
 from cnlrn.restoration.plan import Plan
-from cnlrn.restoration.restorer import Progress, Restorer
+from cnlrn.restoration.size import Size
 
-__all__ = ["Job", "Outcome", "Search", "restore_all"]
+__all__ = ["Job", "Outcome", "Restores", "Search", "restore_all"]
+
+
+class Restores(Protocol):
+    """What restores open pictures: a `Restorer`, or a server. The methods are those of `Restorer`."""
+
+    max_pixels: int
+    damaged: Literal["refuse", "keep"]
+
+    def settled(self, size: Size, picture: LazyPicture) -> Size:
+        """What an automatic size comes to for a picture."""
+        ...
+
+    def plan(self, picture: LazyPicture, size: Size, *, force: bool = False) -> Plan:
+        """Decide what to do with a picture."""
+        ...
+
+    def compute(
+        self,
+        picture: LazyPicture,
+        plan: Plan,
+        *,
+        target: Path | None = None,
+        suffix: str = ".png",
+        strip: bool = False,
+        strength: float = 1.0,
+        progress: Progress | None = None,
+    ) -> AbstractContextManager[LazyPicture]:
+        """Do what was planned, and hold the result for as long as the context lasts."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -64,7 +94,7 @@ class _Wishes:
 
 
 def restore_all(
-    restorer: Restorer,
+    restorer: Restores,
     jobs: Iterable[Job],
     *,
     overwrite: bool = False,
@@ -141,7 +171,7 @@ class _Writing:
 
 
 def _computed(
-    restorer: Restorer, job: Job, reading: Future[_Ready] | None, wishes: _Wishes, writer: ThreadPoolExecutor
+    restorer: Restores, job: Job, reading: Future[_Ready] | None, wishes: _Wishes, writer: ThreadPoolExecutor
 ) -> _Writing:
     target = job.target
     if target is None:
@@ -211,7 +241,7 @@ class _Ready:
     target: Path
 
 
-def _ready(job: Job, restorer: Restorer, wishes: _Wishes) -> _Ready:
+def _ready(job: Job, restorer: Restores, wishes: _Wishes) -> _Ready:
     picture = images.open_picture(job.source, restorer.max_pixels, restorer.damaged)
     if job.found and picture.is_result:
         raise _IsResult

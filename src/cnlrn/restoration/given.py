@@ -7,7 +7,8 @@ to be computed on is not here.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,15 @@ from cnlrn.images import LazyPicture, Picture
 from cnlrn.images.limits import check_bytes
 from cnlrn.restoration.size import shown
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 _PIECE = 2**20
 _LONGEST_NAME = 4096
 
 FileBytes = bytes | bytearray | memoryview
 Data = FileBytes | BinaryIO
 """A picture file's bytes, or a binary file open at their beginning."""
+
+
+PathLike = str | os.PathLike[str]
 
 
 class PillowImage(Protocol):
@@ -43,6 +44,21 @@ class PillowImage(Protocol):
     def convert(self, mode: str) -> Any:
         """The image in another mode."""
         ...
+
+
+Same = TypeVar("Same", bound=Picture | NDArray[Any] | PillowImage)
+"""What is given as such comes back as such."""
+
+
+def path_of(given: object, what: str) -> Path:
+    """A path that was given as `what`; CnlrnError where it cannot be one."""
+    try:
+        path = Path(given)  # type: ignore[arg-type]
+    except TypeError:
+        path = Path()
+    if not path.name or "\0" in str(path):
+        raise CnlrnError(f"{shown(given)} is no name of {what} file")
+    return path
 
 
 def is_data(picture: Any) -> bool:

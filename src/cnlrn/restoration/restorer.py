@@ -14,31 +14,24 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
-
-from numpy.typing import NDArray
+from typing import Any, Literal, overload
 
 from cnlrn import forks, images
 from cnlrn.engine.onnx import Engine, OnnxEngine
 from cnlrn.errors import CnlrnError, OutputExists, TooLarge
-from cnlrn.images import LazyPicture, Picture, Spool
+from cnlrn.images import LazyPicture, Spool
 from cnlrn.models import DEFAULT, OWN_SIZE, find
 from cnlrn.restoration import blur, given
-from cnlrn.restoration.computing import Computing
-from cnlrn.restoration.computing import Progress as Progress
-from cnlrn.restoration.given import Data, PillowImage
+from cnlrn.restoration.computing import Computing, Progress
+from cnlrn.restoration.given import Data, PathLike, Same, path_of
 from cnlrn.restoration.plan import Action, Plan, working_scale_for
 from cnlrn.restoration.plan import action as planned
-from cnlrn.restoration.size import AUTOMATIC, shown, whole
-from cnlrn.restoration.size import Size as Size
+from cnlrn.restoration.resizing import mixed, resized, rounded
+from cnlrn.restoration.size import AUTOMATIC, Size, shown, whole
 
 _WAITING = 100_000_000  # bytes of a picture or result that wait in memory; of a larger one they wait on disk
 _LARGEST_RESIZED = 10_000_000  # width or height that libvips resizes to, at least
 _ENLARGEMENT = 16  # output pixels for each of the most input pixels that are let in
-
-
-_Path = str | os.PathLike[str]
-_Same = TypeVar("_Same", bound=Picture | NDArray[Any] | PillowImage)
 
 
 class Restorer:
@@ -46,7 +39,7 @@ class Restorer:
 
     def __init__(
         self,
-        model: _Path | None = None,
+        model: PathLike | None = None,
         *,
         device: str = "cpu",
         threads: int | None = None,
@@ -84,7 +77,7 @@ class Restorer:
         if damaged not in ("refuse", "keep"):
             raise CnlrnError(f"damaged must be 'refuse' or 'keep', not {shown(damaged)}")
         named = DEFAULT if model is None else model
-        path, sha256 = find(named if isinstance(named, str) else _path(named, "a model"))
+        path, sha256 = find(named if isinstance(named, str) else path_of(named, "a model"))
         self.engine: Engine = OnnxEngine(path, sha256=sha256, device=device, threads=threads)
         self.tile, self.memory, self.ensemble, self.max_pixels = tile, memory, ensemble, max_pixels
         self.damaged: Literal["refuse", "keep"] = damaged
@@ -99,12 +92,12 @@ class Restorer:
     @overload
     def restore(
         self,
-        picture: _Path,
+        picture: PathLike,
         scale: float | None = ...,
         *,
         width: int | None = ...,
         height: int | None = ...,
-        output: _Path | None = ...,
+        output: PathLike | None = ...,
         overwrite: bool = ...,
         format: str | None = ...,
         strip: bool = ...,
@@ -129,7 +122,7 @@ class Restorer:
     @overload
     def restore(
         self,
-        picture: _Same,
+        picture: Same,
         scale: float | None = ...,
         *,
         width: int | None = ...,
@@ -138,7 +131,7 @@ class Restorer:
         strength: float = ...,
         force: bool = ...,
         progress: Progress | None = ...,
-    ) -> _Same: ...
+    ) -> Same: ...
 
     def restore(
         self,
@@ -147,7 +140,7 @@ class Restorer:
         *,
         width: int | None = None,
         height: int | None = None,
-        output: _Path | None = None,
+        output: PathLike | None = None,
         overwrite: bool = False,
         format: str | None = None,
         strip: bool = False,
@@ -169,7 +162,8 @@ class Restorer:
             scale: when neither scale nor width nor height is given, 4 if the result has at most 36 megapixels then,
                 else 2 if it has, else 1. The exits of the network give 1 (sharper only), 2 and 4; anything else is
                 resized (Lanczos) from the next larger exit, or from the largest (bicubic).
-            width, height: size of the result in pixels instead of a scale; one is enough, the other follows.
+            width: of the result in pixels, instead of a scale; the height follows if it is not given.
+            height: of the result in pixels, likewise.
             output: of a path, the file to write, in the format of its extension; when None NAME_x4 (after its scale)
                 beside the picture. Folders that are absent are made when the result is written.
             overwrite: replace the file if it exists.
@@ -194,10 +188,10 @@ class Restorer:
             raise CnlrnError(f"strength must be a number from 0 to 1, not {shown(strength)}")
         options: dict[str, Any] = {"strip": strip, "strength": float(strength), "progress": progress}
         if isinstance(picture, str | os.PathLike):
-            source = _path(picture, "a picture")
+            source = path_of(picture, "a picture")
             if output is not None and suffix is not None:
                 raise CnlrnError("the extension of the output names the format; leave out one of them")
-            target = None if output is None else _checked(_path(output, "an output"), overwrite)
+            target = None if output is None else _checked(path_of(output, "an output"), overwrite)
             opened = self._warned(images.open_picture(source, self.max_pixels, self.damaged))
             if target is None:
                 name = f"{source.stem}_{self.settled(size, opened).tag}{suffix or given.kept_suffix(source)}"
@@ -233,7 +227,7 @@ class Restorer:
             CnlrnError: as `restore` does for the picture and its size.
         """
         if isinstance(picture, str | os.PathLike):
-            opened = images.open_picture(_path(picture, "a picture"), self.max_pixels, self.damaged)
+            opened = images.open_picture(path_of(picture, "a picture"), self.max_pixels, self.damaged)
         else:
             opened = given.open_given(picture, self.max_pixels, self.damaged)
         plan = self.plan(opened, Size(scale, width, height), force=force)
@@ -333,9 +327,9 @@ class Restorer:
                 source = replace(picture, image=image)
                 image = held.enter_context(model._network_result(source, exit_, target, progress))
             if (width, height) != (exit_width, exit_height):
-                image = _resized(image, width, height)
+                image = resized(image, width, height)
             if strength < 1 and image is not picture.image:
-                image = _mixed(image, _resized(picture.image, width, height), strength)
+                image = mixed(image, resized(picture.image, width, height), strength)
             extras = picture.extras() | ({"metadata": {}} if strip else {}) | {"is_result": True}
             untouched = image is picture.image and not strip and picture.damage is None
             result = replace(picture, image=image, damage=None, is_untouched=untouched, **extras)
@@ -357,13 +351,13 @@ class Restorer:
         small = picture
         if working_scale > 1:
             sides = (max(1, round(side / working_scale)) for side in (picture.width, picture.height))
-            small = replace(picture, image=_resized(picture.image, *sides))
+            small = replace(picture, image=resized(picture.image, *sides))
         with self._model_for("deblur")._network_result(small, 1, target, progress) as image:
             if working_scale > 1:
                 change = image.cast("float") - small.image.cast("float")
                 across, down = picture.width / small.width, picture.height / small.height
                 changed = picture.image.cast("float") + change.resize(across, vscale=down)
-                image = _rounded(changed, picture.image.format)
+                image = rounded(changed, picture.image.format)
             yield image
 
     @contextmanager
@@ -387,79 +381,12 @@ class Restorer:
         return min(enough) if enough else max(self.engine.scales)
 
 
-class _InspectOptions(TypedDict, total=False):
-    """Keywords of `Restorer.inspect`."""
-
-    scale: float | None
-    width: int | None
-    height: int | None
-    force: bool
-
-
-class _Options(_InspectOptions, total=False):
-    """Keywords of `Restorer.restore`."""
-
-    strip: bool
-    strength: float
-    progress: Progress | None
-
-
-class _DataOptions(_Options, total=False):
-    """More of them, for bytes."""
-
-    format: str | None
-
-
-class _FileOptions(_DataOptions, total=False):
-    """More of them, for paths."""
-
-    output: _Path | None
-    overwrite: bool
-
-
-@overload
-def restore(picture: _Path, *, model: _Path | None = ..., **options: Unpack[_FileOptions]) -> Path: ...
-@overload
-def restore(picture: Data, *, model: _Path | None = ..., **options: Unpack[_DataOptions]) -> bytes: ...
-@overload
-def restore(picture: _Same, *, model: _Path | None = ..., **options: Unpack[_Options]) -> _Same: ...
-
-
-def restore(picture: Any, *, model: _Path | None = None, **options: Unpack[_FileOptions]) -> Any:
-    """Restore one picture; arguments, result and errors are those of `Restorer.restore`.
-
-    The model is loaded anew each time: for more than a few pictures keep a `Restorer`.
-
-    >>> import numpy as np
-    >>> restore(np.zeros((30, 40, 3), np.uint8), scale=2).shape
-    (60, 80, 3)
-    """
-    return Restorer(model).restore(picture, **options)
-
-
-def inspect(picture: Any, *, model: _Path | None = None, **options: Unpack[_InspectOptions]) -> Plan:
-    """Tell how a picture is blurred and what would be done with it; arguments, result and errors are those of
-    `Restorer.inspect`."""
-    return Restorer(model).inspect(picture, **options)
-
-
 def _checked(target: Path, overwrite: bool) -> Path:
     """A file that is about to be written; CnlrnError where it may not or cannot be."""
     images.check_target(target)
     if target.exists() and not overwrite:
         raise OutputExists(f"{target} exists; say overwrite to replace it, or give another name")
     return target
-
-
-def _path(given: object, what: str) -> Path:
-    """A path that was given as `what`; CnlrnError where it cannot be one."""
-    try:
-        path = Path(given)  # type: ignore[arg-type]
-    except TypeError:
-        path = Path()
-    if not path.name or "\0" in str(path):
-        raise CnlrnError(f"{shown(given)} is no name of {what} file")
-    return path
 
 
 def _count(option: str, value: object) -> Any:
@@ -470,22 +397,3 @@ def _count(option: str, value: object) -> Any:
     if number < 1:
         raise CnlrnError(f"{option} must be at least 1, not {shown(value)}")
     return number
-
-
-def _mixed(restored: Any, before: Any, strength: float) -> Any:
-    """Two libvips images of one size and format, the second with a weight of 1 - `strength`."""
-    return _rounded(restored.cast("float") * strength + before.cast("float") * (1 - strength), restored.format)
-
-
-def _rounded(image: Any, samples: str) -> Any:
-    """A libvips image of floating point, in the format `samples`."""
-    return image.clamp() if samples == "float" else image.rint().cast(samples)
-
-
-def _resized(image: Any, width: int, height: int) -> Any:
-    """A libvips image at another size, by Lanczos' kernel, antialiased; what grows is interpolated bicubically.
-
-    In floating point, because libvips' integer kernels sum to a little less than one.
-    """
-    resized = image.cast("float").resize(width / image.width, vscale=height / image.height, kernel="lanczos3")
-    return _rounded(resized, image.format)
