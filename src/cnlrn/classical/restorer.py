@@ -30,6 +30,8 @@ _ROOM = 1.3
 """A kernel's frame is so many times the estimated extent of the blur, and `_MORE` pixels more."""
 _MORE = 6
 _LARGEST = 101
+_LEAST_NOISE = 0.008
+"""Standard deviation: compression, and a kernel that differs over the photo, are errors that noise does not tell."""
 _KERNEL_SHARE = 0.6
 """Of the time, which the estimate of the kernel takes."""
 
@@ -102,7 +104,7 @@ class ClassicalRestorer(Restorer):
         kernel = self._blind(middle, size, progress=first)
         if self._kernel_file is not None:
             images.write(Picture(kernels.as_picture(kernel)), self._kernel_file, overwrite=True)
-        engine = Deconvolution(self.engine.name, kernel, weight_for(noise_of(middle)))
+        engine = Deconvolution(self.engine.name, kernel, weight_for(max(noise_of(middle), _LEAST_NOISE)))
         with Spool(picture.height, picture.width, picture.image.bands, picture.dtype, target) as spool:
             Computing(engine, self.tile).fill(spool, picture, exit_, target, second)
             yield spool.image()
