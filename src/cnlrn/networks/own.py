@@ -5,8 +5,9 @@ level sees the photo at an eighth of each side, where a strong shake is a few pi
 quarter, with the coarse level's features and the detail that the reduction loses. At half the photo's size a few
 residual blocks join what the fine level draws with the photo itself. The result is the photo plus a difference. For
 the whole picture gates scale the difference and choose how much of the fine level's drawing goes into it. As in the
-compact cascades, it may neither add nor take light over large areas. Surveys of the photo at three sizes tune every block. Sources: CNLRN (CVPRW 2021) for the cascade, Nah et al.
-(CVPR 2017) and SRN (Tao et al., CVPR 2018) for coarse to fine.
+compact cascades, it may neither add nor take light over large areas. Surveys of the photo at three sizes tune every
+block. Sources: CNLRN (CVPRW 2021) for the cascade, Nah et al. (CVPR 2017) and SRN (Tao et al., CVPR 2018) for coarse
+to fine.
 """
 
 from collections.abc import Iterator, Mapping
