@@ -153,7 +153,8 @@ def test_packing_again_replaces_a_database_in_use(sharp: Path, tmp_path: Path) -
 
 def test_files_that_are_no_database_of_this_kind_are_told(sharp: Path, tmp_path: Path) -> None:
     file = tmp_path / "sharp.lmdb"
-    with pytest.raises(CnlrnError, match=r"cannot write .*no/folder"):
+    (tmp_path / "no").touch()
+    with pytest.raises(CnlrnError, match=r"no.* cannot be made|cannot write .*no/folder"):
         pack_sharp(sharp, tmp_path / "no" / "folder")
     with pytest.raises(CnlrnError, match=r"sharp\.lmdb cannot be opened"):
         Database(file, "sharp")

@@ -3,10 +3,11 @@
 A reduction would take away what a photo has to keep, so only the costly parts work on reduced pictures. The coarse
 level sees the photo at an eighth of each side, where a strong shake is a few pixels long. The fine level sees it at a
 quarter, with the coarse level's features and the detail that the reduction loses. At half the photo's size a few
-residual blocks join what the fine level draws with the photo itself. The result is the photo plus a difference, which
-one gate scales for the whole picture and which, as in the compact cascades, may neither add nor take light over large
-areas. Surveys of the photo at three sizes tune every block. Sources: CNLRN (CVPRW 2021) for the cascade, Nah et al.
-(CVPR 2017) and SRN (Tao et al., CVPR 2018) for coarse to fine.
+residual blocks join what the fine level draws with the photo itself. The result is the photo plus a difference. For
+the whole picture gates scale the difference and choose how much of the fine level's drawing goes into it. As in the
+compact cascades, it may neither add nor take light over large areas. Surveys of the photo at three sizes tune every
+block. Sources: CNLRN (CVPRW 2021) for the cascade, Nah et al. (CVPR 2017) and SRN (Tao et al., CVPR 2018) for coarse
+to fine.
 """
 
 from collections.abc import Iterator, Mapping
@@ -203,7 +204,8 @@ class OwnSizeCNLRN(RestorationNetwork):
             joined = block(joined, tuning)
         change, share = self.exit(joined).chunk(2, 1)
         (gate,) = self.gate(survey)
-        difference = torch.sigmoid(2 + gate[:, 0]) * (change + torch.sigmoid(share - 1) * drawn)
+        share = torch.sigmoid(share - 1 + gate[:, 1])
+        difference = torch.sigmoid(2 + gate[:, 0]) * (change + share * drawn)
         return self._steadied(lr, F.pixel_shuffle(difference, 2))
 
     def outputs(self, lr: Tensor, survey: Tensor | None = None, features: Tensor | None = None) -> dict[int, Tensor]:
