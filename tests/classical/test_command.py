@@ -72,6 +72,8 @@ def test_a_picture_in_tiles_is_like_one_at_once(cnlrn: Command, photo: Path, tmp
         (("--method", "dark-channel", "--ensemble"), "--ensemble goes with models"),
         (("--method", "dark-channel", "--kernel", "kernel.xyz"), "kernel.xyz"),
         (("photo.png", "--method", "dark-channel", "--kernel", "kernel.png"), "give one"),
+        (("--method", "dark-channel", "--kernel", "same.png", "-o", "./same.png"), "give --kernel another name"),
+        (("--method", "a-plus", "--kernel", "kernel.png"), "a-plus estimates no kernel"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_in_a_sentence(
@@ -82,6 +84,13 @@ def test_options_that_make_no_sense_are_refused_in_a_sentence(
     assert message in said
     assert said.count("\n") == 1
     assert list(photo.parent.iterdir()) == [photo]
+
+
+def test_a_kernel_never_replaces_the_photo(cnlrn: Command, photo: Path) -> None:
+    before = photo.read_bytes()
+    code, said = cnlrn("restore", photo, "--method", "unnatural-l0", "--kernel", photo, "--overwrite")
+    assert (code, "give --kernel another name" in said) == (2, True)
+    assert photo.read_bytes() == before
 
 
 def test_a_kernel_that_exists_is_kept(cnlrn: Command, photo: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ def restorer_of(
     method: str | None,
     kernel: Path | None,
     inputs: Sequence[str],
+    output: str | None,
     *,
     overwrite: bool,
     unfit: Mapping[str, Any],
@@ -25,7 +26,8 @@ def restorer_of(
 ) -> Callable[[], Restorer]:
     """What makes the restorer for `method`, which writes a picture of the kernel to the file `kernel` if there is one.
 
-    `unfit`: other options by name that go with models alone, given if true. `options` are those of `ClassicalRestorer`.
+    `inputs` and `output` are those of `cnlrn restore`; `unfit`: other options by name that go with models alone, given if
+    true. `options` are those of `ClassicalRestorer`.
 
     Raises:
         CnlrnError: options that do not go together, no such method, `kernel` exists or cannot be written, or the extra
@@ -39,8 +41,10 @@ def restorer_of(
     if kernel is not None:
         if len(inputs) > 1:
             raise CnlrnError(f"--kernel writes one kernel, and {len(inputs)} pictures are given; give one")
-        if inputs[0] != "-":
-            one_file(inputs[0], "--kernel goes with one picture")
+        source = inputs[0] if inputs[0] == "-" else one_file(inputs[0], "--kernel goes with one picture")
+        for other in (source, output or ""):
+            if Path(other).resolve() == kernel.resolve():
+                raise CnlrnError(f"{kernel} is the picture or its result; give --kernel another name")
         images.check_target(kernel)
         if is_there(kernel) and not overwrite:
             raise OutputExists(f"{kernel} exists; give --overwrite to replace it, or another name with --kernel")

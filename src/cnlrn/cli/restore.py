@@ -141,7 +141,7 @@ def restore(
 
         unfit = {"--model": model, "--ensemble": ensemble, "--device": device != "cpu", "--server": server}
         limits: dict[str, Any] = {"threads": threads, "tile": tile, "max_pixels": limit, "damaged": damaged}
-        make = restorer_of(method, kernel, inputs, overwrite=overwrite, unfit=unfit, **limits)
+        make = restorer_of(method, kernel, inputs, output, overwrite=overwrite, unfit=unfit, **limits)
     if json and sys.stdout is None:
         raise CnlrnError("--json prints to stdout, which is closed")
     if "-" in (*inputs, output):
