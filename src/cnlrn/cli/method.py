@@ -26,8 +26,8 @@ def restorer_of(
 ) -> Callable[[], Restorer]:
     """What makes the restorer for `method`, which writes a picture of the kernel to the file `kernel` if there is one.
 
-    `inputs` and `output` are those of `cnlrn restore`; `unfit`: other options by name that go with models alone, given if
-    true. `options` are those of `ClassicalRestorer`.
+    `inputs` and `output` are those of `cnlrn restore`; `unfit`: other options by name that go with models alone, given
+    if true. `options` are those of `ClassicalRestorer`.
 
     Raises:
         CnlrnError: options that do not go together, no such method, `kernel` exists or cannot be written, or the extra
