@@ -30,7 +30,7 @@ $(VENV)/.core: $(VENV)/.venv pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.venv pyproject.toml constraints.txt
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,niqe,st-lpips,dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[train,niqe,st-lpips,classical,dev]'
 	touch $@ $(VENV)/.core
 
 clean:

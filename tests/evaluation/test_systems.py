@@ -19,6 +19,7 @@ from cnlrn.evaluation.costs import Costs
 from cnlrn.evaluation.systems import (
     Bicubic,
     Chain,
+    Classical,
     Command,
     KernelGAN,
     Model,
@@ -305,3 +306,15 @@ def test_a_system_that_cannot_be_loaded_is_a_failure_with_its_reason(tmp_path: P
     steps = plan({"net": Network("srcnn-s", tmp_path / "w.safetensors")})["net"]
     with pytest.raises(Failure, match="cannot be read as safetensors"), started(steps, threads=1):
         pass
+
+
+def test_systems_without_networks_deblur_and_enlarge_in_a_chain() -> None:
+    specs: dict[str, Spec] = {
+        "deblurred": Classical("unnatural-l0"),
+        "anchored": Classical("a-plus"),
+        "both": Chain("deblur:deblurred + sr:anchored"),
+    }
+    planned = plan(specs)
+    assert set(planned) == {"anchored", "both"}
+    assert set(plan(specs, 1)) == {"deblurred"}
+    assert System(planned["both"], 1).restore(LR).shape == (96, 128, 3)

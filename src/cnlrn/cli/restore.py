@@ -40,6 +40,16 @@ def restore(
             "their picture, cnlrn-own for others, of which sharp ones are left as they are."
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="Estimate the blur's kernel and deblur by it, without a network and at the picture's own size: "
+            "dark-channel, fast-motion or unnatural-l0; see docs/classical.md."
+        ),
+    ] = None,
+    kernel: Annotated[
+        Path | None, typer.Option(help="With --method and one picture: also write the kernel, as a picture.")
+    ] = None,
     scale: Annotated[
         float | None,
         typer.Option(
@@ -126,6 +136,12 @@ def restore(
 
         make = partial(RemoteRestorer, server, os.environ.get("CNLRN_TOKEN"), model)
     options: dict[str, Any] = {"overwrite": overwrite, "strip": strip, "strength": strength, "force": force}
+    if method is not None or kernel is not None:
+        from cnlrn.cli.method import restorer_of
+
+        unfit = {"--model": model, "--ensemble": ensemble, "--device": device != "cpu", "--server": server}
+        limits: dict[str, Any] = {"threads": threads, "tile": tile, "max_pixels": limit, "damaged": damaged}
+        make = restorer_of(method, kernel, inputs, overwrite=overwrite, unfit=unfit, **limits)
     if json and sys.stdout is None:
         raise CnlrnError("--json prints to stdout, which is closed")
     if "-" in (*inputs, output):

@@ -17,7 +17,7 @@ import torch
 from cnlrn import networks
 from cnlrn.engine import onnxfile
 from cnlrn.errors import CnlrnError
-from cnlrn.evaluation.systems import SCALE, Bicubic, Command, KernelGAN, Model, Network, Step, Steps
+from cnlrn.evaluation.systems import SCALE, Bicubic, Classical, Command, KernelGAN, Model, Network, Step, Steps
 from cnlrn.models import find
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.macs import macs_per_pixel
@@ -71,7 +71,7 @@ def _step(step: Step) -> Costs:
     spec = step.spec
     if isinstance(spec, Bicubic):
         return Costs(0, 3 * 4 * (SCALE + SCALE**2))  # three colours, four taps, first along one axis, then the other
-    if isinstance(spec, Command | KernelGAN):
+    if isinstance(spec, Command | KernelGAN | Classical):
         return Costs(None, None)
     with torch.device("meta"):
         network = networks.build(spec.network, spec.preset) if isinstance(spec, Network) else _network_of(spec)

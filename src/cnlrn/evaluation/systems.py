@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,9 @@ from cnlrn.engine import onnxfile
 from cnlrn.errors import CnlrnError, cut, shown
 from cnlrn.models import find, models
 from cnlrn.yamlfile import Count, Number
+
+if TYPE_CHECKING:
+    from cnlrn.restoration.restorer import Restorer
 
 Byte = npt.NDArray[np.uint8]
 
@@ -68,6 +72,13 @@ class KernelGAN:
 
 
 @dataclass(frozen=True)
+class Classical:
+    """A system without networks: a name that `cnlrn restore --method` takes."""
+
+    method: str
+
+
+@dataclass(frozen=True)
 class Command:
     """Any program that reads the PNG file {input} and writes the PNG file {output}; no shell is involved."""
 
@@ -88,13 +99,14 @@ class Chain:
     chain: str
 
 
-Part = Bicubic | Model | Network | KernelGAN | Command
+Part = Bicubic | Model | Network | KernelGAN | Classical | Command
 Spec = Part | Chain
 KINDS: dict[str, type] = {
     "bicubic": Bicubic,
     "model": Model,
     "network": Network,
     "kernelgan": KernelGAN,
+    "classical": Classical,
     "command": Command,
     "chain": Chain,
 }
@@ -224,6 +236,8 @@ def _scales(spec: Part) -> tuple[int, ...] | None:
             return onnxfile.check(path.read_bytes()).scales
         except (OSError, ValueError):
             return None
+    if isinstance(spec, Classical):
+        return _classical(spec, 1).engine.scales
     return (spec.scale,) if isinstance(spec, Command) else (SCALE,)
 
 
@@ -263,11 +277,19 @@ def _open(step: Step, threads: int) -> Callable[[Byte], Byte]:
         return _kernelgan(spec, threads)
     from cnlrn.restoration.restorer import Restorer
 
-    restorer = Restorer(spec.model, threads=threads)
+    restorer = _classical(spec, threads) if isinstance(spec, Classical) else Restorer(spec.model, threads=threads)
     if scale not in (scales := restorer.engine.scales):
         known = ", ".join(f"x{able}" for able in scales)
         raise CnlrnError(f"{step.name} has no exit for x{scale}: choose from {known}")
-    return lambda lr: restorer.restore(lr, scale)
+    return lambda lr: restorer.restore(lr, scale, force=True)
+
+
+def _classical(spec: Classical, threads: int) -> "Restorer":
+    try:
+        from cnlrn.classical.restorer import ClassicalRestorer
+    except ModuleNotFoundError as error:
+        raise CnlrnError(f'{error.name} is not installed; it comes with the extra "classical"') from error
+    return ClassicalRestorer(spec.method, threads=threads)
 
 
 def _bicubic(lr: Byte) -> Byte:
