@@ -1,4 +1,4 @@
-"""Load on the server: `python benchmarks/serving.py --seconds 60`, with nothing else running; needs `pip install locust`.
+"""Load on the server: `python benchmarks/serving.py`, with nothing else running; needs `pip install locust`.
 
 Starts `cnlrn serve` and asks it by locust: first an empty endpoint, then 20 clients that restore pictures of 320x180
 without pause, then clients that send pictures of mixed sizes. Prints a Markdown table: requests a second, milliseconds
@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import gevent.monkey
 
@@ -51,7 +52,7 @@ class Client(HttpUser):
 
     abstract = True
     wait_time = constant(0)
-    statuses: Counter[int] = Counter()
+    statuses: ClassVar[Counter[int]] = Counter()
 
     def ask(self, method: str, path: str, content: bytes | None = None) -> None:
         """One request; a refusal of a full queue is no failure."""
