@@ -76,7 +76,7 @@ def main() -> None:
     """Send them, and say how they were answered."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--examples", type=int, default=100, help="of schemathesis, an operation")
+    parser.add_argument("--examples", type=int, default=100, help="of schemathesis, an operation; 0 leaves it out")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     command = [sys.executable, "-m", "cnlrn", "serve", "--port", "0", "--max-pixels", "100000"]
@@ -86,13 +86,16 @@ def main() -> None:
         match = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
         assert match is not None
         port = int(match[1])
-        made = subprocess.run(
-            [
-                *(sys.executable, "-m", "schemathesis.cli", "run", f"{match[0]}openapi.json"),
-                *("--checks", "not_a_server_error,response_schema_conformance,status_code_conformance"),
-                *("--exclude-path", "/v1/jobs/{id}/events", "--max-examples", str(given.examples)),
-                *("--seed", str(given.seed), "--continue-on-failure"),
-            ]
+        made = (
+            given.examples
+            and subprocess.run(
+                [
+                    *(sys.executable, "-m", "schemathesis.cli", "run", f"{match[0]}openapi.json"),
+                    *("--checks", "not_a_server_error,response_schema_conformance,status_code_conformance"),
+                    *("--exclude-path", "/v1/jobs/{id}/events", "--max-examples", str(given.examples)),
+                    *("--seed", str(given.seed), "--continue-on-failure"),
+                ]
+            ).returncode
         )
         chance = random.Random(given.seed)
         statuses: collections.Counter[str] = collections.Counter()
@@ -113,7 +116,7 @@ def main() -> None:
     print(f"ready afterwards: {ready}")
     for status, sent in wrong[:5]:
         print(status, sent[:600])
-    sys.exit(bool(wrong) or ready != "200" or made.returncode != 0)
+    sys.exit(bool(wrong) or ready != "200" or made != 0)
 
 
 if __name__ == "__main__":

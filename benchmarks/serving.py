@@ -1,4 +1,4 @@
-"""Load on the server: `python benchmarks/serving.py --seconds 60`, nothing else running; needs `pip install locust`.
+"""Load on the server: `python benchmarks/serving.py`, with nothing else running; needs `pip install locust`.
 
 Starts `cnlrn serve` and asks it by locust: first an empty endpoint, then 20 clients that restore pictures of 320x180
 without pause, then clients that send pictures of mixed sizes. Prints a Markdown table: requests a second, milliseconds

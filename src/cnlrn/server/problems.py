@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from cnlrn import errors
 from cnlrn.errors import CnlrnError
@@ -94,6 +95,8 @@ def of(error: BaseException) -> Problem:
     """The problem that an exception is; one that nobody has foreseen is logged, and told without its words."""
     if isinstance(error, Refused):
         return _problem(error.status, error.code, error.detail)
+    if isinstance(error, ClientDisconnect):  # nobody reads this
+        return _problem(400, "bad-request", "the request ended before its body did")
     if isinstance(error, HTTPException):
         return _problem(error.status_code, _kebab(HTTPStatus(error.status_code).phrase), str(error.detail))
     for kind, status in _STATUS.items():
@@ -122,7 +125,7 @@ def handle_all(app: FastAPI) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         return response(Refused(422, "bad-request", said(error.errors())))
 
-    for kind in (Refused, CnlrnError, HTTPException, Exception):
+    for kind in (Refused, CnlrnError, HTTPException, ClientDisconnect, Exception):
         app.add_exception_handler(kind, handle)
     app.add_exception_handler(RequestValidationError, invalid)  # type: ignore[arg-type]
 

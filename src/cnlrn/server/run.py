@@ -85,7 +85,7 @@ class _Server(uvicorn.Server):
                 http=_protocol(settings.patience),
                 ws="none",
                 lifespan="on",
-                log_level="warning",
+                log_level="error",
                 access_log=False,
                 server_header=False,
                 limit_concurrency=_CONNECTIONS,

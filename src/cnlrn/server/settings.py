@@ -116,7 +116,7 @@ def own_folder(wanted: Path | None) -> Path:
         folder = Path(tempfile.gettempdir()) / f"cnlrn-serve-{user}"
     with writing(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        told = folder.lstat()
+        told = folder.lstat() if wanted is None else folder.stat()
     if not stat.S_ISDIR(told.st_mode) or (hasattr(os, "getuid") and told.st_uid != os.getuid()):
         raise CannotWrite(f"{folder} is no folder of this user; give another with --folder")
     if not os.access(folder, os.W_OK):
