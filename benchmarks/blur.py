@@ -19,6 +19,8 @@ SIDE = 640
 SEED = 3
 LEAST = 3.0
 """Pixels from which a picture counts as blurred."""
+RANGES = (LEAST, 6.0, 12.0, 24.0, 40.0, 64.0)
+"""Extents that are counted apart, in pixels."""
 FACTOR = 1.6
 
 
@@ -34,6 +36,7 @@ def main() -> None:
     held_out = None if given.all else True
     photos = Photos(given.folder, SIDE, SEED, held_out, recipe("own"), resized=(1.0, 1.0))
     counts = dict.fromkeys(("sharp", "called blurred", "blurred", "called sharp", "right kind", "right", "both"), 0)
+    found: dict[int, list[bool]] = {}
     turns, noise, quality = [], [], []
     for index in range(given.count):
         picture, (extent, across, down, radius, true_noise, true_quality) = photos[index]
@@ -51,6 +54,7 @@ def main() -> None:
             counts["called sharp"] += told.kind == "sharp"
             counts["right kind"] += told.kind == kind
             counts["right"] += right
+            found.setdefault(int(np.searchsorted(RANGES, max(extent, 2 * radius))), []).append(bool(right))
             counts["both"] += right and told.kind == kind
             if told.direction is not None and kind == "shake" and np.hypot(across, down) >= 0.6:
                 true = np.degrees(np.arctan2(down, across)) / 2
@@ -60,6 +64,8 @@ def main() -> None:
     print(f"  {counts['called sharp']} were called sharp, {counts['right kind']} were given the right kind")
     print(f"  {counts['right']} had an extent (diameter, of a defocus) within a factor of {FACTOR:g}")
     print(f"  {counts['both']} had both right")
+    for place, near in sorted(found.items()):
+        print(f"  from {RANGES[place - 1]:g} pixels: extent of {sum(near)} of {len(near)} within the factor")
     print(
         f"median error of direction {np.median(turns) if turns else float('nan'):.0f} degrees, of noise "
         f"{np.median(noise):.2f} / 255, of JPEG quality {np.median(quality):.0f}"

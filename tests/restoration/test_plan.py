@@ -104,6 +104,13 @@ def test_strength_0_only_enlarges(tiny: Restorer) -> None:
     np.testing.assert_array_equal(tiny.restore(plain, 3, strength=0), plain.repeat(3, 0).repeat(3, 1))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 5.0, -1.0])
+@pytest.mark.parametrize("scale", [1, 2])
+def test_floating_point_beyond_the_range_is_one_sentence(restorer: Restorer, value: float, scale: int) -> None:
+    with pytest.raises(CnlrnError, match=r"^the picture has floating point samples that are not in \[0, 1\]"):
+        restorer.restore(np.full((64, 64, 3), value, np.float32), scale)
+
+
 @pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan"), "1", None, True])
 def test_a_strength_that_is_no_share_is_one_sentence(tiny: Restorer, picture: np.ndarray, strength: object) -> None:
     with pytest.raises(CnlrnError, match=r"^strength must be a number from 0 to 1, not [^\n]*$"):

@@ -1,19 +1,15 @@
 """Pictures whose blur is known, for training and judging an estimate of it: photos resized, cropped and degraded."""
 
-import multiprocessing
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from cnlrn.data import pictures
 from cnlrn.data.pictures import Byte, Store
-from cnlrn.data.sources import generator, single_threaded, turned, turns, with_one_thread
+from cnlrn.data.sources import generator, turned, turns
 from cnlrn.degradation import Facts, Recipe, degrade_patch, recipe
 from cnlrn.errors import CnlrnError
 
@@ -22,14 +18,7 @@ RECIPE = replace(recipe("own"), jpeg_quality=(30, 97))
 
 _HELD_OUT = 0.15
 FIELDS = 6
-
-
-@dataclass(frozen=True)
-class KnownBlurs:
-    """`pictures`, uint8 (n, side, side, 3) RGB, and the `facts` of each, float32 (n, FIELDS), in `row`'s order."""
-
-    pictures: Byte
-    facts: npt.NDArray[np.float32]
+"""Numbers that `row` gives."""
 
 
 def row(facts: Facts) -> tuple[float, ...]:
@@ -86,22 +75,3 @@ class Photos:
         crop = cv2.resize(photo[top : top + part, left : left + part], (need, need), interpolation=how)
         pair = degrade_patch(turned(np.asarray(crop, np.uint8), *turns(rng)), self.degradation, rng)
         return pair.lr, row(pair.facts)
-
-
-def known_blurs(photos: Photos, count: int, processes: int, first: int = 0) -> KnownBlurs:
-    """Samples `first` to `first + count` of `photos`, made by so many processes."""
-    made = np.empty((count, photos.side, photos.side, 3), np.uint8)
-    facts = np.empty((count, FIELDS), np.float32)
-    for index, (picture, told) in enumerate(_samples(photos, range(first, first + count), processes)):
-        made[index], facts[index] = picture, told
-    return KnownBlurs(made, facts)
-
-
-def _samples(photos: Photos, indices: range, processes: int) -> Iterator[tuple[Byte, tuple[float, ...]]]:
-    if processes <= 1:
-        yield from map(photos.__getitem__, indices)
-        return
-    with_one_thread()
-    context = multiprocessing.get_context("spawn")  # a forked one would wait for threads that OpenCV has here only
-    with context.Pool(processes, single_threaded) as pool:
-        yield from pool.imap(partial(Photos.__getitem__, photos), indices, chunksize=4)

@@ -183,7 +183,15 @@ def _degrade(
     picture, facts = _blur(padded, light, frame, place, recipe, rng, response)
     if recipe.scale > 1:
         picture = bicubic(picture, 1 / recipe.scale)
-    picture = _trimmed(picture, _HALO // recipe.scale)
+    blurry, facts = captured(_trimmed(picture, _HALO // recipe.scale), facts, recipe, rng, response)
+    return Pair(np.ascontiguousarray(blurry), np.ascontiguousarray(sharp), facts)
+
+
+def captured(
+    picture: Float, facts: Facts, recipe: Recipe, rng: np.random.Generator, response: Literal["gamma", "srgb"]
+) -> tuple[Byte, Facts]:
+    """The second half of the chain: what the sensor and the file of a `recipe` make of picture values (HWC in [0, 1])
+    of which `facts` are known, and the facts with noise and quality."""
     if rng.random() < recipe.noise_share:
         photon, read = rng.uniform(*recipe.photon_noise), rng.uniform(*recipe.read_noise)
         noisy = sensor.add_noise(picture, photon, read, rng, response, recipe.mosaic)
@@ -197,7 +205,7 @@ def _degrade(
             full_chroma = bool(recipe.jpeg_full_chroma_share) and rng.random() < recipe.jpeg_full_chroma_share
             blurry = sensor.jpeg(blurry, quality, full_chroma)
             facts = replace(facts, jpeg_quality=min(facts.jpeg_quality, quality))
-    return Pair(np.ascontiguousarray(blurry), np.ascontiguousarray(sharp), facts)
+    return blurry, facts
 
 
 def _blur(

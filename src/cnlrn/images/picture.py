@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn.errors import TooLarge
+from cnlrn.errors import TooLarge, UnsupportedPicture
 from cnlrn.images.vips import damage, pyvips
 
 Pixels = NDArray[np.uint8 | np.uint16 | np.float32]
@@ -137,6 +137,12 @@ def as_array(image: Any) -> Pixels:
     """The samples of a libvips image (uchar, ushort or float), height x width x channels."""
     samples: Pixels = np.frombuffer(image.write_to_memory(), DTYPES[image.format])
     return samples.reshape(image.height, image.width, image.bands)
+
+
+def check_range(samples: Pixels, name: str) -> None:
+    """UnsupportedPicture where samples of floating point are not all in [0, 1]; `name` is the picture's."""
+    if samples.dtype.kind == "f" and not (samples.min() >= 0 and samples.max() <= 1):
+        raise UnsupportedPicture(f"{name} has floating point samples that are not in [0, 1]; scale or clip them first")
 
 
 def _name_of(dtype: Any) -> str:

@@ -20,6 +20,8 @@ from cnlrn import images
 from cnlrn.engine import onnxfile
 from cnlrn.errors import DamagedModel
 from cnlrn.images import LazyPicture
+from cnlrn.images.picture import check_range
+from cnlrn.restoration import spectrum
 
 FOLDER = Path(__file__).parents[1] / "models" / "estimators"
 """Beside the models that restore, not among them."""
@@ -28,14 +30,12 @@ Reader = Callable[[int, int, int, int], NDArray[Any]]
 """Gives the part (height, width, 3) of a picture that begins at (top, left): `read(top, left, height, width)`."""
 
 _KINDS: tuple[Literal["sharp", "shake", "defocus"], ...] = ("sharp", "shake", "defocus")
-_WINDOW = 256
-_WINDOWS = 64
+_WINDOWS = 6
 _LEAST, _MULTIPLE, _GRID = 64, 16, 16
-_TOGETHER = 8
-"""Windows computed at once, which bounds memory."""
-_LONGEST, _WIDEST = 40.0, 20.0
+_LONGEST, _WIDEST = 64.0, 32.0
 """Extent of a shake and radius of a defocus, in pixels, beyond which to look again at a reduced picture."""
 _REDUCTIONS = (1, 2, 4)
+_GRAY = np.full(3, 1 / 3, np.float32)
 _STRAIGHT = 0.25
 """Elongation from which a shake has a direction."""
 _UNCOMPRESSED = 97.5
@@ -104,25 +104,25 @@ class BlurEstimator:
             for output in ("seen", "told")
         )
 
-    def estimate(self, windows: NDArray[Any]) -> Blur:
+    def estimate(self, given: NDArray[Any]) -> Blur:
         """The blur of a picture from windows (n, h, w, 3) of it, RGB, integers of full range or floats in [0, 1].
 
-        Windows of at least 64 pixels a side, cut at multiples of 16 so that JPEG's grid lies alike in all, tell most;
-        smaller ones are mirrored. Shakes of more than about 64 pixels are not told: see `estimate_picture`.
+        Windows of 512 pixels a side, cut at multiples of 16 so that JPEG's grid lies alike in all, tell most; larger
+        ones are cut, small ones are mirrored. Shakes of more than about 64 pixels are told badly: see
+        `estimate_picture`.
         """
-        values = _as_floats(windows)
+        values = _as_floats(given)
+        if max(values.shape[1:3]) > spectrum.SIDE:
+            values = np.concatenate([windows(whole, *whole.shape[:2]) for whole in values])
+        waves = spectrum.spectra(values @ _GRAY)
         pad = [(0, max(_LEAST, side + -side % _MULTIPLE) - side) for side in values.shape[1:3]]
         values = np.pad(values, ((0, 0), *pad, (0, 0)), mode="symmetric").transpose(0, 3, 1, 2)
-        seen = [
-            self._see.run(None, {"windows": np.ascontiguousarray(values[first : first + _TOGETHER])})[0]
-            for first in range(0, len(values), _TOGETHER)
-        ]
-        means = np.concatenate(seen).mean(0, keepdims=True)
-        return _blur(self._tell.run(None, {"means": means})[0][0])
+        seen = [self._see.run(None, {"windows": np.ascontiguousarray(window[None])})[0] for window in values]
+        return _blur(self._tell.run(None, {"means": np.concatenate(seen), "spectra": waves})[0][0])
 
     def estimate_picture(self, picture: NDArray[Any] | Reader, height: int = 0, width: int = 0) -> Blur:
         """The blur of a picture (height, width, 3) as in `estimate`, or of one of this `height` and `width` that is
-        read in parts. Of a large picture 64 windows, spread evenly, are looked at.
+        read in parts. Of a large picture 6 windows, spread evenly, are looked at.
         """
         if isinstance(picture, np.ndarray):
             height, width = picture.shape[:2]
@@ -147,16 +147,18 @@ def of_picture(estimator: BlurEstimator, picture: LazyPicture) -> Blur:
     colour = colour if colours == 3 else colour.bandjoin([colour, colour])
 
     def read(top: int, left: int, height: int, width: int) -> NDArray[Any]:
-        return images.as_array(colour.crop(left, top, width, height))
+        samples = images.as_array(colour.crop(left, top, width, height))
+        check_range(samples, picture.name)
+        return samples
 
     picture.decode()
     return estimator.estimate_picture(read, picture.height, picture.width)
 
 
 def windows(picture: NDArray[Any] | Reader, height: int, width: int, reduction: int = 1) -> NDArray[np.float32]:
-    """Windows (n, h, w, 3), float32 in [0, 1], of at most 256x256 pixels, n at most 64, spread evenly over a picture
+    """Windows (n, h, w, 3), float32 in [0, 1], of at most 512x512 pixels, n at most 6, spread evenly over a picture
     as `BlurEstimator.estimate_picture` has it, reduced by `reduction` with means."""
-    rows, columns = (min(_WINDOW, max(1, side // reduction)) for side in (height, width))
+    rows, columns = (min(spectrum.SIDE, max(1, side // reduction)) for side in (height, width))
     down, across = -(-height // (reduction * rows)), -(-width // (reduction * columns))
     if down * across > _WINDOWS:
         down = min(down, _WINDOWS, max(1, round((_WINDOWS * height / width) ** 0.5)))

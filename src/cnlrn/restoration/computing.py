@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from cnlrn.engine.onnx import Engine
 from cnlrn.engine.onnxfile import Level
-from cnlrn.errors import CnlrnError
 from cnlrn.images import LazyPicture, Pixels, Spool
+from cnlrn.images.picture import check_range
 from cnlrn.restoration import tiling as tiles
 
 _SURVEYED = 512**2  # LR pixels that a survey looks at: larger pictures are surveyed by windows of _WINDOW a side
@@ -213,11 +213,7 @@ class _Source:
     def read(self, rows: slice, columns: slice) -> Pixels:
         """A part of the colours; CnlrnError where floating point leaves [0, 1]."""
         if self.dtype == np.float32:
-            samples = _part(self.picture.image, rows, columns, self.picture.name)
-            if not (samples.min() >= 0 and samples.max() <= 1):
-                raise CnlrnError(
-                    f"{self.picture.name} has floating point samples that are not in [0, 1]; scale or clip them first"
-                )
+            check_range(_part(self.picture.image, rows, columns, self.picture.name), self.picture.name)
         return _part(self.colour, rows, columns, self.picture.name)
 
     def batch(self, *pieces: Pixels) -> NDArray[np.float32]:

@@ -1,8 +1,9 @@
 """Train the estimate of a picture's blur: `python -m cnlrn.training.estimator --folder PHOTOS --out FOLDER`.
 
-Photos are degraded into pictures of known blur; what the network's fixed filters see of them, at several sizes and
-crops, is kept, and the perceptron learns from that in a minute or two. FOLDER gets the model and its card. About 15% of
-the photos, chosen by name, are never trained on: `benchmarks/blur.py` judges by them.
+Photos are degraded into pictures of known blur; what the network's fixed filters and the spectrum tell of them, whole,
+of a quarter and at half their size, is kept, and the network's judges learn from that in a minute or two. FOLDER gets
+the model and its card. About 15% of the photos, chosen by name, are never trained on: `benchmarks/blur.py` judges by
+them.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import multiprocessing
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -28,30 +29,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
-from cnlrn.data.blurs import Photos
+from cnlrn.data.blurs import RECIPE, Photos
 from cnlrn.data.pictures import Byte
 from cnlrn.data.sources import generator, single_threaded, with_one_thread
+from cnlrn.degradation import Facts, captured
 from cnlrn.errors import CnlrnError
 from cnlrn.files import make_folder
-from cnlrn.networks.estimator import KINDS, MULTIPLE, BlurEstimator
+from cnlrn.networks.estimator import KINDS, MULTIPLE, BlurEstimator, Judge
+from cnlrn.restoration.spectrum import SIDE, lengths, spectra
 from cnlrn.training.export import OPSET, TOLERANCE, forget_source, halve, write
 
-LEAST_SHAKE, LEAST_RADIUS = 1.5, 1.0
-"""From which a picture counts as blurred, in pixels."""
-_VIEWS = {
-    320: ((1.0, (320,)), (1.0, (256,)), (1.0, (64, 128, 192)), (0.5, (320,)), (0.5, (128, 256)), (2.0, (128, 160))),
-    640: ((1.0, (640,)), (1.0, (512,)), (1.0, (384, 512)), (0.5, (640,)), (0.5, (512,)), (2.0, (320,))),
-}
-"""Views of a sample of each side: by how much it is resized, and the sides of its crops, one of which is drawn.
-Halves are what a look at a reduced picture sees; doubles have shakes beyond the recipe's."""
-_BATCH = 256
-_DROPPED = 0.2
-_WEIGHT_DECAY = 0.01
+LEAST = 2.0
+"""Size from which a picture counts as blurred: the extent of its shake or the diameter of its defocus, in pixels."""
+_CLEAN = replace(RECIPE, noise_share=0.0, jpeg_share=0.0)
+_LONG = replace(_CLEAN, name="long", extents=((1.0, 64, 128),))
+"""Shakes beyond the recipe's, so that these are not all told as its longest."""
+_RESIZED = (0.6, 1.3)
+_BATCH = 384
+_WEIGHT_DECAY = 0.02
 _RIDGE = 0.01
-_FARTHEST = 6.0
-"""Standard deviations beyond which features are clipped while training."""
-_STREAM = 1_000_003
-"""Added to a seed for the choice of views."""
+_SOFTNESS = 0.2
+"""Standard deviation, on a logarithmic axis, of the sizes that are taken for right while training."""
+_STREAM = 10_000
+"""Of seeds, for noise and compression."""
 
 log = logging.getLogger(__name__)
 
@@ -60,26 +60,28 @@ Float = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Views:
-    """What is seen of views of known blur: `seen` (n, k) as `BlurEstimator.see` has it, the `facts` (n, FIELDS) of the
-    picture before it was resized by `scale` (n,)."""
+    """What is seen of n views of known blur: `seen` (n, k) and `spectra` (n, LENGTHS, DIRECTIONS) as `BlurEstimator`
+    has them, the `facts` (n, FIELDS) of the picture before it was resized by `scale` (n,)."""
 
     seen: Tensor
+    spectra: Tensor
     facts: Tensor
     scale: Tensor
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What is to be told of views, each (n,) but `direction`, (n, 2): the kind's place in KINDS, -1 where it is not
-    judged; numbers as `networks.estimator.TOLD` has them; whether noise and compression are judged."""
+    """What is to be told of views: the kind's place in KINDS (n,), the logarithm of the size of the blur (n,) in
+    pixels, the direction (n, 2), noise and compression (n,) as `networks.estimator.TOLD` has them, whether these two
+    are judged (n,), and how much the view counts (n,)."""
 
     kind: Tensor
-    extent: Tensor
+    size: Tensor
     direction: Tensor
-    radius: Tensor
     noise: Tensor
     compression: Tensor
     at_full_size: Tensor
+    weight: Tensor
 
     def __getitem__(self, chosen: Tensor) -> "Targets":
         """Those of the views `chosen`."""
@@ -88,50 +90,58 @@ class Targets:
 
 def targets(facts: Tensor, scale: Tensor) -> Targets:
     """Targets from rows of facts (n, FIELDS) of pictures that were then resized by `scale` (n,)."""
-    extent, radius = facts[:, 0] * scale, facts[:, 3] * scale
-    shaken = (extent >= LEAST_SHAKE) & (extent >= 2 * radius)
-    kind = torch.where(shaken, KINDS.index("shake"), torch.where(radius >= LEAST_RADIUS, KINDS.index("defocus"), 0))
-    kind = torch.where((scale > 1) & (kind == 0), -1, kind)  # enlarged, a sharp picture is soft: either answer is right
+    extent, diameter = facts[:, 0] * scale, 2 * facts[:, 3] * scale
+    size = torch.maximum(extent, diameter)
+    shaken = torch.where(extent >= diameter, KINDS.index("shake"), KINDS.index("defocus"))
     return Targets(
-        kind,
-        torch.log(extent.clamp_min(1e-3)),
+        torch.where(size < LEAST, 0, shaken),
+        torch.log(size.clamp_min(1e-3)),
         facts[:, 1:3],
-        torch.log(radius.clamp_min(1e-3)),
         torch.log1p(facts[:, 4]),
         torch.log1p((100 - facts[:, 5]) / 4),
         scale == 1,
+        _evened(size),
     )
 
 
-def loss(told: Tensor, true: Targets) -> Tensor:
-    """How wrong `told` (n, TOLD) is: cross-entropy of the kinds, and the errors of what the kind makes visible: extent
-    and direction of a shake, radius of a defocus; noise and compression at full size."""
-    shaken, unfocused = true.kind == KINDS.index("shake"), true.kind == KINDS.index("defocus")
-    kinds, numbers = torch.split(told, [len(KINDS), told.shape[1] - len(KINDS)], 1)
-    extent, direction, radius, noise, compression = torch.split(numbers, [1, 2, 1, 1, 1], 1)
-    total = F.cross_entropy(kinds, true.kind, ignore_index=-1, reduction="sum")
-    total = total + ((extent[:, 0] - true.extent).abs() * shaken).sum()
-    total = total + ((direction - true.direction).square().sum(1) * shaken).sum()
-    total = total + ((radius[:, 0] - true.radius).abs() * unfocused).sum()
-    total = total + 0.5 * ((noise[:, 0] - true.noise).abs() * true.at_full_size).sum()
-    total = total + 0.5 * ((compression[:, 0] - true.compression).abs() * true.at_full_size).sum()
-    mean: Tensor = total / len(told)
-    return mean
+def _evened(size: Tensor) -> Tensor:
+    """Weights of views by the size of their blur: rare sizes count more, so that all are told equally well."""
+    blurred = size >= LEAST
+    place = (size.clamp_min(LEAST).log() * 3).long()
+    rarity = 1 / (torch.bincount(place[blurred], minlength=int(place.max()) + 1) + 10)[place]
+    return torch.where(blurred, rarity / rarity[blurred].mean(), 1.0).clamp(0.4, 3)
+
+
+def loss(numbers: Tensor, sizes: Tensor, towards: Tensor, true: Targets) -> Tensor:
+    """How wrong what a `Judge` says of views is that lie `towards` (n, 2): the cross-entropy of the kinds, that of the
+    sizes where there is blur, and the errors of a shake's direction, and of noise and compression at full size."""
+    kinds, elongation, noise, compression = torch.split(numbers, [len(KINDS), 1, 1, 1], 1)
+    shaken = true.kind == KINDS.index("shake")
+    wrong = F.cross_entropy(kinds, true.kind, reduction="none") * true.weight
+    known = torch.from_numpy(lengths()).log()
+    apart = true.size[:, None].clamp(float(known.min()), float(known.max())) - known
+    right = torch.softmax(-0.5 * (apart / _SOFTNESS).square(), 1)
+    wrong = wrong - (sizes * right).sum(1) * true.weight * (true.kind > 0)
+    wrong = wrong + (elongation * towards - true.direction).square().sum(1) * shaken
+    sensed = (noise[:, 0] - true.noise).abs() + (compression[:, 0] - true.compression).abs()
+    return (wrong + 0.5 * sensed * true.at_full_size).mean()
 
 
 def views(photos: Photos, count: int, processes: int) -> Views:
     """All views of the first `count` samples of `photos`, made by so many processes."""
-    seen, facts, scale = [], [], []
-    for index, (means, told, resized) in enumerate(_made(photos, count, processes)):
-        seen.append(means)
-        facts.append(np.repeat(np.array([told], np.float32), len(means), 0))
-        scale.append(resized)
+    made: list[_Seen] = []
+    for index, sample in enumerate(_made(photos, count, processes)):
+        made.append(sample)
         if (index + 1) % 500 == 0:
             log.info("%d of %d samples made", index + 1, count)
-    return Views(*(torch.from_numpy(np.concatenate(parts)) for parts in (seen, facts, scale)))
+    return Views(*(torch.from_numpy(np.concatenate(parts)) for parts in zip(*made, strict=True)))
 
 
-def _made(photos: Photos, count: int, processes: int) -> Iterator[tuple[Float, tuple[float, ...], Float]]:
+_Seen = tuple[Float, Float, Float, Float]
+"""As the fields of `Views`."""
+
+
+def _made(photos: Photos, count: int, processes: int) -> Iterator[_Seen]:
     seen = partial(_sample_seen, photos)
     if processes <= 1:
         yield from map(seen, range(count))
@@ -147,83 +157,77 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _sample_seen(photos: Photos, index: int) -> tuple[Float, tuple[float, ...], Float]:
+def _sample_seen(photos: Photos, index: int) -> _Seen:
     picture, facts = photos[index]
-    seen, scale = seen_of(picture, generator(photos.seed + _STREAM, index))
-    return seen, facts, scale
+    rng = generator(1000 * photos.seed + _STREAM, index)
+    values = picture.astype(np.float32) / np.float32(255)
+    picture, sensed = captured(values, Facts(), RECIPE, rng, "gamma" if rng.random() < 0.5 else "srgb")
+    return seen_of(picture, (*facts[:4], sensed.noise, sensed.jpeg_quality), rng)
 
 
 @torch.no_grad()
-def seen_of(picture: Byte, rng: np.random.Generator) -> tuple[Float, Float]:
-    """What the filters see of the views of a sample, uint8 (side, side, 3), and how each was resized."""
+def seen_of(picture: Byte, facts: Sequence[float], rng: np.random.Generator) -> _Seen:
+    """What is seen of three views of a sample, uint8 (side, side, 3): the whole, one of its quarters, and the whole at
+    half its size."""
     network = BlurEstimator()
     whole = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    seen = []
-    for scale, sides in _VIEWS[len(picture)]:
-        side = int(rng.choice(sides))
-        top, left = 8 * rng.integers((len(picture) - side) // 8 + 1, size=2)  # on JPEG's grid
-        view = whole[:, :, top : top + side, left : left + side]
-        if scale < 1:
-            view = F.avg_pool2d(view, 2)
-        elif scale > 1:
-            view = F.interpolate(view, scale_factor=scale, mode="bicubic", align_corners=False).clamp(0, 1)
-        seen.append(network.see(view).numpy())
-    return np.concatenate(seen), np.array([scale for scale, _ in _VIEWS[len(picture)]], np.float32)
+    side = len(picture) // 2
+    quarters = torch.cat([whole[:, :, top : top + side, left : left + side] for top in (0, side) for left in (0, side)])
+    half = F.avg_pool2d(whole, 2)
+    seen = network.see(torch.cat([quarters, half]))
+    one = int(rng.integers(4))
+    waves = [spectra(view.mean(1).numpy()) for view in (whole, quarters[one : one + 1], half)]
+    return (
+        torch.stack([seen[:4].mean(0), seen[one], seen[4]]).numpy(),
+        np.concatenate(waves),
+        np.repeat(np.array([facts], np.float32), 3, 0),
+        np.array([1, 1, 0.5], np.float32),
+    )
 
 
-def fit(views: Views, steps: int, seed: int, rate: float = 2e-3) -> BlurEstimator:
-    """A network whose perceptron learned from `views` for `steps` batches, by AdamW with a rate that falls as a cosine
-    from `rate`."""
-    torch.manual_seed(seed)
-    network = BlurEstimator()
+def fit(views: Views, steps: int, seed: int, judges: int = 4) -> BlurEstimator:
+    """A network whose `judges` learned from `views`, each for `steps` batches and by another seed."""
+    network = BlurEstimator(judges)
     true = targets(views.facts, views.scale)
     with torch.no_grad():
-        _set_compass(network, views.seen[true.kind == KINDS.index("shake")], true[true.kind == KINDS.index("shake")])
-        features, towards = network.features(views.seen)
+        _set_compass(network, views, true)
+        features, waves, towards = network.features(views.seen, views.spectra)
         network.centre.copy_(features.mean(0))
         network.spread.copy_(features.std(0) + 1e-3)
-        features = ((features - network.centre) / network.spread).clamp(-_FARTHEST, _FARTHEST)
-    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=_WEIGHT_DECAY)
+        network.wave_centre.copy_(waves.mean(0))
+        network.wave_spread.copy_(waves.std((0, 2))[:, None] + 1e-3)
+        features, waves = network.standard(features), network.standard_waves(waves)
+    for number in range(judges):
+        network.judges[number] = taught(features, waves, towards, true, steps, 1000 * seed + number)
+    return network.eval()
+
+
+def taught(
+    features: Tensor, waves: Tensor, towards: Tensor, true: Targets, steps: int, seed: int, rate: float = 2e-3
+) -> Judge:
+    """A judge that learned for `steps` batches, by AdamW with a rate that falls as a cosine from `rate`."""
+    torch.manual_seed(seed)
+    judge = Judge(features.shape[1])
+    optimiser = torch.optim.AdamW(judge.parameters(), rate, weight_decay=_WEIGHT_DECAY)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
         chosen = torch.randint(len(features), (_BATCH,))
-        hidden = F.dropout(F.relu(network.inner(features[chosen])), _DROPPED)
-        hidden = F.dropout(F.relu(network.second(hidden)), _DROPPED)
-        wrong = loss(network.directed(network.outer(hidden), towards[chosen]), true[chosen])
+        numbers, sizes = judge(features[chosen], waves[chosen])
+        wrong = loss(numbers, sizes, towards[chosen], true[chosen])
         optimiser.zero_grad()
         wrong.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         if (step + 1) % 500 == 0:
             log.info("step %d of %d: loss %.3f", step + 1, steps, float(wrong.detach()))
-    return network.eval()
+    return judge.eval()
 
 
-def calibrate(network: BlurEstimator, views: Views, steps: int = 300) -> None:
-    """Fit a gain and an offset of each number that the network tells to `views` of large pictures: what it learned from
-    small ones, which tell less, is drawn towards the mean."""
-    true = targets(views.facts, views.scale)
-    with torch.no_grad():
-        features, towards = network.features(views.seen)
-        hidden = F.relu(network.inner((features - network.centre) / network.spread))
-        hidden = F.relu(network.second(hidden))
-    weight, bias = network.outer.weight.detach(), network.outer.bias.detach()
-    gain, offset = torch.ones(len(bias), requires_grad=True), torch.zeros(len(bias), requires_grad=True)
-    optimiser = torch.optim.Adam([gain, offset], 0.02)
-    for _ in range(steps):
-        wrong = loss(network.directed(F.linear(hidden, weight, bias) * gain + offset, towards), true)
-        optimiser.zero_grad()
-        wrong.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    with torch.no_grad():
-        network.outer.weight.mul_(gain[:, None])
-        network.outer.bias.mul_(gain).add_(offset)
-
-
-def _set_compass(network: BlurEstimator, seen: Tensor, true: Targets) -> None:
+def _set_compass(network: BlurEstimator, views: Views, true: Targets) -> None:
     """Have the network find the direction of shakes by the linear combination that fits best (ridge regression)."""
-    even, odd, _ = network.harmonics(seen)
-    parts = torch.cat([even[..., 1], odd[..., 1]]).double()
-    wanted = torch.cat([true.direction[:, 0], true.direction[:, 1]]).double()
+    shaken = true.kind == KINDS.index("shake")
+    across, down = network.first_harmonics(views.seen[shaken], views.spectra[shaken])
+    parts = torch.cat([across, down]).double()
+    wanted = torch.cat([true.direction[shaken, 0], true.direction[shaken, 1]]).double()
     square = parts.T @ parts
     square += _RIDGE * square.diagonal().mean() * torch.eye(len(square), dtype=torch.double)
     network.compass.copy_(torch.linalg.solve(square, parts.T @ wanted)[None])
@@ -236,7 +240,8 @@ def ship(network: BlurEstimator, folder: Path) -> None:
     CnlrnError where ONNX Runtime's outputs differ from torch's, or the files cannot be written.
     """
     with torch.no_grad():
-        for value in (*network.parameters(), network.compass, network.centre, network.spread):
+        learned = (network.compass, network.centre, network.spread, network.wave_centre, network.wave_spread)
+        for value in (*network.parameters(), *learned):
             value.copy_(value.half().float())
     content = exported(network)
     card_file = folder / "blur.json"
@@ -249,23 +254,24 @@ def ship(network: BlurEstimator, folder: Path) -> None:
 
 def exported(network: BlurEstimator) -> bytes:
     """An ONNX file with the outputs `seen` (n, k), of the input `windows` (n, 3, h, w), and `told` (m, TOLD), of
-    `means` (m, k), proved equal to torch at sizes that the export has not seen; CnlrnError where it is not."""
+    `means` (m, k) and `spectra` (m, LENGTHS, DIRECTIONS), proved equal to torch at sizes that the export has not seen;
+    CnlrnError where it is not."""
     both = _SeeAndTell(network).eval()
-    windows = torch.rand(2, 3, 6 * MULTIPLE, 7 * MULTIPLE, generator=torch.Generator().manual_seed(0))
-    means = network.see(windows[:1])
-    shapes = ({0: Dim("n"), 2: MULTIPLE * Dim("rows", min=4), 3: MULTIPLE * Dim("columns", min=4)}, {0: Dim("m")})
+    windows, means, waves = _examples(network, 2, (6 * MULTIPLE, 7 * MULTIPLE))
+    several = Dim("m")
+    sizes = {0: Dim("n"), 2: MULTIPLE * Dim("rows", min=4), 3: MULTIPLE * Dim("columns", min=4)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             both,
-            (windows, means.repeat(3, 1)),
+            (windows, means.repeat(2, 1), waves.repeat(2, 1, 1)),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=["windows", "means"],
+            input_names=["windows", "means", "spectra"],
             output_names=["seen", "told"],
-            dynamic_shapes=shapes,
+            dynamic_shapes=(sizes, {0: several}, {0: several}),
         )
     if program is None:
         raise CnlrnError("the estimator cannot be exported to ONNX")
@@ -275,21 +281,22 @@ def exported(network: BlurEstimator) -> bytes:
     halve(model.graph)
     content: bytes = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    for sides in ((64, 64), (128, 80)):
-        windows = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(1))
+    for rows, columns in ((64, 64), (128, 80)):
+        windows, means, waves = _examples(network, 1, (rows, columns))
         with torch.no_grad():
-            seen = network.see(windows)
-            expected = network.tell(seen).numpy()
-        got = session.run(
-            ["told"],
-            {
-                "windows": windows.numpy(),
-                "means": session.run(["seen"], {"windows": windows.numpy(), "means": means.numpy()})[0],
-            },
-        )[0]
+            expected = network.tell(means, waves).numpy()
+        given = {"windows": windows.numpy(), "means": means.numpy(), "spectra": waves.numpy()}
+        seen = session.run(["seen"], given)[0]
+        got = session.run(["told"], given | {"means": seen})[0]
         if not np.abs(got - expected).max() <= TOLERANCE * 10:
             raise CnlrnError("the exported estimator differs from torch's; it was not written")
     return content
+
+
+@torch.no_grad()
+def _examples(network: BlurEstimator, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    windows = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(0))
+    return windows, network.see(windows), torch.from_numpy(spectra(windows.mean(1).numpy()))
 
 
 class _SeeAndTell(nn.Module):
@@ -299,8 +306,8 @@ class _SeeAndTell(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, windows: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.see(windows), self.network.tell(means)
+    def forward(self, windows: Tensor, means: Tensor, spectra: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.see(windows), self.network.tell(means, spectra)
 
 
 def main() -> None:
@@ -308,23 +315,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="sharp photos of at least 800 pixels a side")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model and its card")
-    parser.add_argument("--small", type=int, default=4300, help="samples of 320 pixels a side")
-    parser.add_argument("--large", type=int, default=220, help="samples of 640 pixels a side")
-    parser.add_argument("--steps", type=int, default=1500, help="batches to learn from")
+    parser.add_argument("--count", type=int, default=4000, help="samples by the recipe `own`")
+    parser.add_argument("--long", type=int, default=270, help="samples of longer shakes")
+    parser.add_argument("--steps", type=int, default=1200, help="batches that each judge learns from")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        small, large = (
-            views(Photos(given.folder, side, given.seed + offset, False, resized=resized), count, given.processes)
-            for side, count, offset, resized in (
-                (320, given.small, 0, (0.6, 1.6)),
-                (640, given.large, 10, (0.6, 1.2)),
-            )
-        )
-        network = fit(joined([small, large, large]), given.steps, given.seed)
-        calibrate(network, large)
+        made = [
+            views(Photos(given.folder, SIDE, seed, False, how, _RESIZED), count, given.processes)
+            for how, count, seed in ((_CLEAN, given.count, given.seed), (_LONG, given.long, given.seed + 1))
+        ]
+        network = fit(joined(made), given.steps, given.seed)
         ship(network, given.out)
     except CnlrnError as error:
         parser.exit(2, f"{error}\n")
