@@ -87,7 +87,7 @@ def test_the_ensemble_is_the_mean_over_flips_and_rotations(restorer: Restorer) -
     for turns in range(4):
         total += np.rot90(restorer.restore(np.rot90(lr, turns)), -turns)
         total += np.rot90(restorer.restore(np.rot90(lr, turns)[:, ::-1])[:, ::-1], -turns)
-    np.testing.assert_allclose(Restorer(threads=1, ensemble=True).restore(lr), total / 8, atol=1e-5)
+    np.testing.assert_allclose(Restorer("cnlrn-s", threads=1, ensemble=True).restore(lr), total / 8, atol=1e-5)
 
 
 def test_without_a_name_the_model_is_that_of_the_size_which_is_asked_for() -> None:

@@ -179,7 +179,7 @@ def test_the_command_serves(model: str, folder: Path) -> None:
     server = Process("-m", "cnlrn", "serve", "--port", "0", "--model", model, "--folder", str(folder))
     assert server.ask("GET", "/readyz")[0] == 200
     assert server.ask("POST", "/v1/restore", png())[0] == 200
-    assert server.end(signal.SIGINT) == (0, "")
+    assert server.end(signal.SIGTERM) == (0, "")
 
 
 @pytest.mark.parametrize(
