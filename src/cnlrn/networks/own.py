@@ -1,17 +1,16 @@
-"""`cnlrn-own`: a photo at its own size made sharp, coarse to fine, by the parts of the compact cascades.
+"""`cnlrn-own`: a photo at its own size made sharp, coarse to fine, by compact cascades at three working sizes.
 
-A reduction would take away what a photo has to keep, so only the costly parts work on reduced pictures. The coarse
-level sees the photo at an eighth of each side, where a strong shake is a few pixels long. The fine level sees it at a
-quarter, with the coarse level's features and the detail that the reduction loses. At half the photo's size a few
-residual blocks join what the fine level draws with the photo itself. The result is the photo plus a difference. For
-the whole picture gates scale the difference and choose how much of the fine level's drawing goes into it. As in the
-compact cascades, it may neither add nor take light over large areas. Surveys of the photo at three sizes tune every
-block. Sources: CNLRN (CVPRW 2021) for the cascade, Nah et al. (CVPR 2017) and SRN (Tao et al., CVPR 2018) for coarse
-to fine.
+A blur of a few pixels is easy to undo; a longer one is, where the photo is reduced until it is a few pixels long. So a
+cascade sees the photo at an eighth, at a quarter and at half of each side, and each draws it sharp: the exits of the
+first two are x4, that of the last is x2. A level's features enter the next one, with the detail that the level's
+reduction loses. The result is a mixture of the photo and its three drawings. The weights of the mixture come from
+surveys of the whole photo, which tell the extent of its blur, and from the features at each place. As in the compact
+cascades, the result may neither add nor take light over large areas. Sources: CNLRN (CVPRW 2021) for the cascade, Nah
+et al. (CVPR 2017) and SRN (Tao et al., CVPR 2018) for coarse to fine.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -25,47 +24,56 @@ from cnlrn.networks.compact import (
     CompactPreset,
     DeblurringModule,
     NonLocalGroup,
-    ResBlock,
     Survey,
     Tuning,
     excess_light,
     reach_of_features,
 )
 
-_FINE, _COARSE = 4, 8
+_NEAR, _FINE, _COARSE = 2, 4, 8
 _WHITE, _NEARLY = 0.98, 0.92
 """Values from which light may have been clipped surely, and possibly."""
 _CLIPPED_SHARE = 0.05
 """Of a cell's pixels that are white, from which its light is not known."""
+_UNTOUCHED = 2.0
+"""By how much the photo outweighs its drawings before training."""
 
 
 @dataclass(frozen=True)
 class OwnSizePreset:
-    """Hyper-parameters of `OwnSizeCNLRN`. Widths are channels, the others counts of blocks or sizes in pixels."""
+    """Hyper-parameters of `OwnSizeCNLRN`. Widths are channels, the others counts of blocks.
+
+    Those of the coarse and the fine level are of `cnlrn-s`, those of the near level of `cnlrn-xs`.
+    """
 
     width: int = 32
-    """Channels at a quarter and an eighth of the photo's size."""
+    """Channels at the full size of each level."""
     half_width: int = 64
-    """Channels at half of these."""
+    """Channels at half of the coarse and the fine level's size."""
     quarter_width: int = 96
-    """Channels at a quarter of these."""
+    """Channels at a quarter of it."""
     quarter_blocks: int = 2
     """Residual blocks there."""
     group_blocks: int = 8
-    """Residual blocks after the encoder-decoder of each level."""
+    """Residual blocks after the encoder-decoder."""
     attention_width: int = 64
-    """Channels of a token in the non-local blocks; 0 leaves these blocks out."""
-    rich_width: int = 16
-    """Channels that the fine level gives at half the photo's size."""
-    joining_width: int = 32
-    """Channels of the blocks at half the photo's size."""
-    joining_blocks: int = 2
+    """Channels of a token in the non-local block."""
+    up_width: int = 16
+    """Channels at twice the level's size."""
+    near_half_width: int = 32
+    """Channels at half of the near level's size, a quarter of the photo's."""
+    near_quarter_width: int = 64
+    near_quarter_blocks: int = 0
+    near_group_blocks: int = 3
+    near_attention_width: int = 32
+    near_up_width: int = 8
+    """Channels at the photo's size."""
     survey_width: int = 64
     """Channels of each survey."""
 
     @property
-    def level(self) -> CompactPreset:
-        """What a level has in common with the compact cascades."""
+    def reduced(self) -> CompactPreset:
+        """What the coarse and the fine level have in common with a compact cascade."""
         return CompactPreset(
             width=self.width,
             half_width=self.half_width,
@@ -73,7 +81,21 @@ class OwnSizePreset:
             quarter_blocks=self.quarter_blocks,
             group_blocks=self.group_blocks,
             attention_width=self.attention_width,
+            up_width=self.up_width,
             survey_width=self.survey_width,
+        )
+
+    @property
+    def near(self) -> CompactPreset:
+        """What the near level has in common with one."""
+        return replace(
+            self.reduced,
+            half_width=self.near_half_width,
+            quarter_width=self.near_quarter_width,
+            quarter_blocks=self.near_quarter_blocks,
+            group_blocks=self.near_group_blocks,
+            attention_width=self.near_attention_width,
+            up_width=self.near_up_width,
         )
 
 
@@ -101,19 +123,32 @@ class Halved(nn.Module):
 
 
 class Level(nn.Module):
-    """A deblurring module and a non-local residual group on a reduced photo."""
+    """A deblurring module and a non-local residual group on a reduced photo, and their drawing of the photo."""
 
-    def __init__(self, preset: CompactPreset) -> None:
-        """Widths and counts from the preset."""
+    def __init__(self, preset: CompactPreset, reduction: int) -> None:
+        """Widths and counts from the preset; the photo is reduced by `reduction`, and drawn x4 or, of half size, x2."""
         super().__init__()
+        self.reduction = reduction
+        self.scale = min(reduction, 4)
         self.deblur = DeblurringModule(preset)
         self.body = NonLocalGroup(preset)
+        self.upsample = conv3(preset.width, 4 * preset.up_width)
+        self.exit = conv3(preset.up_width, 3 * (self.scale // 2) ** 2)
+        self.exit.weight.data.mul_(0.1)
+        self.enlarged = Bicubic(self.scale)
+        self.tuning = Tuning(preset.survey_width, preset.group_blocks, preset.width, surveys=3)
 
-    def forward(self, picture: Tensor, tuning: Iterator[Tensor | None], entering: Tensor | None = None) -> Tensor:
+    def forward(self, picture: Tensor, survey: Tensor, entering: Tensor | None = None) -> Tensor:
         """(n, 3, h, w) to features (n, width, h, w), h and w multiples of 16; `entering` are features (n, width, h, w)
         from elsewhere that join those of the picture."""
-        features: Tensor = self.body(self.deblur(picture, entering), tuning)
+        features: Tensor = self.body(self.deblur(picture, entering), iter(self.tuning(survey)))
         return features
+
+    def draw(self, picture: Tensor, features: Tensor) -> Tensor:
+        """The picture sharp, (n, 3, scale*h, scale*w), from its features."""
+        difference = self.exit(F.pixel_shuffle(F.relu(self.upsample(features)), 2))
+        drawn: Tensor = self.enlarged(picture) + F.pixel_shuffle(difference, self.scale // 2)
+        return drawn
 
 
 class OwnSizeCNLRN(RestorationNetwork):
@@ -125,88 +160,66 @@ class OwnSizeCNLRN(RestorationNetwork):
     def __init__(self, preset: OwnSizePreset) -> None:
         """Build with random weights, which leave the photo nearly as it is."""
         super().__init__()
-        level = preset.level
-        self.multiple = _COARSE * level.patch * level.window
+        reduced, near, width = preset.reduced, preset.near, preset.width
+        grid = reduced.patch * reduced.window
+        self.multiple = _COARSE * grid
         self.cell = self.multiple // 2
-        reach, grid, width = reach_of_features(level), level.patch * level.window, preset.width
-        self.coarse_to_fine = tuple(
-            LevelOfDetail(size, width, _rounded(size * reach + 4 * (size - 1) + beyond, size * grid))
-            for size, beyond in ((_COARSE, 0), (_FINE, _COARSE))
+        self.coarse_to_fine = (
+            LevelOfDetail(_COARSE, width, _context(_COARSE, reduced)),
+            LevelOfDetail(_FINE, width + 12, _context(_FINE, reduced)),
+            LevelOfDetail(1, 3, _context(_NEAR, near)),
         )
-        self.context = _rounded(_FINE + 2 * (4 + 2 * preset.joining_blocks) + self.cell * 3 // 2, self.cell)
+        self.context = -(-self.cell * 3 // 2 // self.cell) * self.cell
         self.halved = Halved()
+        self.doubled = Bicubic(2)
         self.surveyors = nn.ModuleList(Survey(preset.survey_width) for _ in range(3))
-        blocks, joining = preset.group_blocks, preset.joining_width
-        self.coarse_tuning = Tuning(preset.survey_width, blocks, width, surveys=3)
-        self.fine_tuning = Tuning(preset.survey_width, blocks, width, surveys=3)
-        self.joining_tuning = Tuning(preset.survey_width, preset.joining_blocks, joining, surveys=3)
-        self.coarse = Level(level)
-        self.fine = Level(level)
+        self.coarse, self.fine, self.near = Level(reduced, _COARSE), Level(reduced, _FINE), Level(near, _NEAR)
         self.from_coarse = nn.Conv2d(width, 4 * width, 1)
-        self.detail = conv3(3 * _FINE**2, width)
-        self.upsample = conv3(width, 4 * preset.rich_width)
-        self.sketch = conv3(preset.rich_width, 12)
-        self.enlarged = Bicubic(_FINE)
-        self.joined = conv3(preset.rich_width + 24, joining)
-        self.joining = nn.ModuleList(ResBlock(joining) for _ in range(preset.joining_blocks))
-        self.exit = conv3(joining, 24)
-        self.gate = Tuning(preset.survey_width, 1, 1, surveys=3)
-        for parameter in (*self.from_coarse.parameters(), *self.detail.parameters()):
-            nn.init.zeros_(parameter)
-        self.exit.weight.data.mul_(0.1)
+        self.fine_detail = conv3(3 * _FINE**2, width)
+        self.from_fine = nn.Conv2d(width, 4 * width, 1)
+        self.near_detail = conv3(3 * _NEAR**2 + 12 + 3, width)
+        self.shares = conv3(width, 4 * _NEAR**2)
+        self.gate = Tuning(preset.survey_width, 1, 2, surveys=3)
+        self.change = conv3(width, 3 * _NEAR**2)
+        for layer in (self.from_coarse, self.fine_detail, self.from_fine, self.near_detail, self.shares, self.change):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+        self.gate.outer.bias.data[0] = _UNTOUCHED
 
     @torch.no_grad()
     def begin_with(self, state: Mapping[str, Tensor]) -> None:
-        """Take up the weights of a compact cascade: its body becomes each level, its exit at x4 the fine level's.
+        """Take up the weights of a compact cascade wherever its widths and counts fit: in the coarse and the fine level
+        (with those of `cnlrn-s`), or in the near one (`cnlrn-xs`).
 
-        CnlrnError where its widths or counts are others.
+        CnlrnError where they fit none.
         """
         own = self.state_dict()
         taken: dict[str, Tensor] = {}
-        for name, value in state.items():
-            part, _, rest = name.partition(".")
-            if part == "deblur":
-                places = [f"{level}.{name}" for level in ("coarse", "fine")]
-            elif part == "body":
-                places = [f"{level}.body.{rest.partition('.')[2]}" for level in ("coarse", "fine")]
-            elif part == "surveyor":
-                places = [f"surveyors.{size}.{rest}" for size in range(3)]
-            else:
-                places = [{"upsample1": "upsample", "exit4": "sketch"}.get(part, part) + f".{rest}"]
-            taken.update({place: value for place in places if place in own})
-        told = state["tuning.inner.weight"]
-        for tuning, size in (("coarse_tuning", 2), ("fine_tuning", 1)):  # of the surveys at 1/2, 1/4 and 1/8
-            wide = torch.zeros_like(own[f"{tuning}.inner.weight"])
-            wide[:, size * told.shape[1] : (size + 1) * told.shape[1]] = told
-            taken |= {
-                f"{tuning}.{rest}": state[f"tuning.{rest}"] for rest in ("inner.bias", "outer.weight", "outer.bias")
-            }
-            taken[f"{tuning}.inner.weight"] = wide
-        unfit = [name for name, value in taken.items() if value.shape != own[name].shape]
-        if unfit:
-            raise CnlrnError(f"these weights of a cascade do not fit this preset: {unfit[0]} has another shape")
+        for size, name in enumerate(("near", "fine", "coarse")):  # of the surveys at 1/2, 1/4 and 1/8
+            level = _of_level(state, name, size, getattr(self, name).scale)
+            wide = torch.zeros_like(own[f"{name}.tuning.inner.weight"])
+            told = state["tuning.inner.weight"]
+            if told.shape[1] * 3 == wide.shape[1]:
+                wide[:, size * told.shape[1] : (size + 1) * told.shape[1]] = told
+                level[f"{name}.tuning.inner.weight"] = wide
+            if all(place in own and value.shape == own[place].shape for place, value in level.items()):
+                taken |= level
+        if not taken:
+            raise CnlrnError("these weights of a cascade fit no level of this network: its widths or counts are others")
         self.load_state_dict(taken, strict=False)
 
     def forward(
         self, lr: Tensor, scale: int = 1, survey: Tensor | None = None, features: Tensor | None = None
     ) -> Tensor:
-        """See `RestorationNetwork.forward`; `survey` and the fine level's `features` are those of the whole photo, made
-        of `lr` itself if None."""
+        """See `RestorationNetwork.forward`; `survey` is that of the whole photo and `features` the near level's
+        difference to it, made of `lr` itself if None."""
         self.check_scale(scale)
-        survey = self.survey(lr) if survey is None else survey
         if features is None:
-            features = self.level(1, lr, survey, self.level(0, lr, survey, None))
-        photo = F.pixel_unshuffle(lr, 2)
-        rich = F.pixel_shuffle(F.relu(self.upsample(features)), 2)
-        drawn = F.pixel_unshuffle(self.enlarged(self._reduced(lr)[1]), 2) + self.sketch(rich) - photo
-        joined = self.joined(torch.cat([rich, drawn, photo], 1))
-        for block, tuning in zip(self.joining, self.joining_tuning(survey), strict=True):
-            joined = block(joined, tuning)
-        change, share = self.exit(joined).chunk(2, 1)
-        (gate,) = self.gate(survey)
-        share = torch.sigmoid(share - 1 + gate[:, 1])
-        difference = torch.sigmoid(2 + gate[:, 0]) * (change + share * drawn)
-        return self._steadied(lr, F.pixel_shuffle(difference, 2))
+            survey = self.survey(lr) if survey is None else survey
+            for index in range(len(self.coarse_to_fine)):
+                features = self.level(index, lr, survey, features)
+        assert features is not None
+        return self._steadied(lr, features)
 
     def outputs(self, lr: Tensor, survey: Tensor | None = None, features: Tensor | None = None) -> dict[int, Tensor]:
         """See `RestorationNetwork.outputs`."""
@@ -218,19 +231,44 @@ class OwnSizeCNLRN(RestorationNetwork):
         return torch.cat(surveys, 1)
 
     def level(self, index: int, lr: Tensor, survey: Tensor | None, before: Tensor | None) -> Tensor:
-        """See `RestorationNetwork.level`: 0 is the coarse level, 1 the fine one."""
+        """See `RestorationNetwork.level`: 0 is the coarse level, 1 the fine one with the coarse one's drawing, 2 the
+        difference of the mixture to the photo."""
         assert survey is not None
-        _, quarter, eighth = self._reduced(lr)
-        if before is None:
-            coarse: Tensor = self.coarse(eighth, iter(self.coarse_tuning(survey)))
+        half, quarter, eighth = self._reduced(lr)
+        if index == 0 or before is None:
+            coarse: Tensor = self.coarse(eighth, survey)
             return coarse
-        entering = F.pixel_shuffle(self.from_coarse(before), 2) + self.detail(F.pixel_unshuffle(lr, _FINE))
-        fine: Tensor = self.fine(quarter, iter(self.fine_tuning(survey)), entering)
-        return fine
+        if index == 1:
+            entering = F.pixel_shuffle(self.from_coarse(before), 2) + self.fine_detail(F.pixel_unshuffle(lr, _FINE))
+            drawn = self.coarse.draw(eighth, before)
+            return torch.cat([self.fine(quarter, survey, entering), F.pixel_unshuffle(drawn, 2)], 1)
+        fine, coarse_drawing = before[:, :-12], F.pixel_shuffle(before[:, -12:], 2)
+        drawings, features = self._drawings(lr, half, quarter, survey, fine, coarse_drawing)
+        return self._mixed(lr, survey, drawings, features)
 
     def project_target(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """See `RestorationNetwork.project_target`: `target` with the light of `lr`."""
         return self._steadied(lr, target - lr)
+
+    def _drawings(
+        self, lr: Tensor, half: Tensor, quarter: Tensor, survey: Tensor, fine: Tensor, coarse_drawing: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """The drawings of the near, the fine and the coarse level (n, 3, h, w), and the near level's features."""
+        fine_drawing = self.fine.draw(quarter, fine)
+        seen = torch.cat([F.pixel_unshuffle(lr, _NEAR), F.pixel_unshuffle(fine_drawing, _NEAR), coarse_drawing], 1)
+        entering = F.pixel_shuffle(self.from_fine(fine), 2) + self.near_detail(seen)
+        features: Tensor = self.near(half, survey, entering)
+        return [self.near.draw(half, features), fine_drawing, self.doubled(coarse_drawing)], features
+
+    def _mixed(self, lr: Tensor, survey: Tensor, drawings: list[Tensor], features: Tensor) -> Tensor:
+        """The difference to the photo of a mixture of it and its drawings, (n, 3, h, w)."""
+        (gate,) = self.gate(survey)
+        shares = F.pixel_shuffle(self.shares(features), _NEAR) + gate.reshape(-1, 4, 1, 1)
+        of_drawings = torch.softmax(shares, 1)[:, 1:]
+        difference: Tensor = F.pixel_shuffle(self.change(features), _NEAR)
+        for index, drawing in enumerate(drawings):
+            difference = difference + of_drawings[:, index : index + 1] * (drawing - lr)
+        return difference
 
     def _reduced(self, lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The photo at a half, a quarter and an eighth of each side."""
@@ -248,6 +286,26 @@ class OwnSizeCNLRN(RestorationNetwork):
         return photo + difference - steady
 
 
-def _rounded(reach: int, grid: int) -> int:
-    """A context that keeps tiles on a grid."""
-    return -(-reach // grid) * grid
+def _of_level(state: Mapping[str, Tensor], name: str, size: int, scale: int) -> dict[str, Tensor]:
+    """The weights of a cascade under the names that they have in a level and its survey."""
+    level: dict[str, Tensor] = {}
+    for entry, value in state.items():
+        part, _, rest = entry.partition(".")
+        if part in ("deblur", "tuning"):
+            level[f"{name}.{entry}"] = value
+        elif part == "body":
+            level[f"{name}.body.{rest.partition('.')[2]}"] = value
+        elif part == "surveyor":
+            level[f"surveyors.{size}.{rest}"] = value
+        elif part in ("upsample1", f"exit{scale}"):
+            level[f"{name}.{'exit' if part != 'upsample1' else 'upsample'}.{rest}"] = value
+    return level
+
+
+def _context(reduction: int, preset: CompactPreset) -> int:
+    """Pixels of the photo around a tile after which a level's features and drawings are exact, on the level's grid."""
+    features = reduction * reach_of_features(preset)
+    entering = 2 * _COARSE * 4 if reduction < _COARSE else 0  # the drawing of a level before, and what it is drawn on
+    reducing = 4 * (reduction - 1)
+    grid = reduction * preset.patch * preset.window
+    return -(-(features + reducing + entering) // grid) * grid
