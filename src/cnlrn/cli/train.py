@@ -20,7 +20,10 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, e.g. data.folder=photos; repeatable."),
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Weights to begin with; not used when a run goes on.")] = None,
+    init: Annotated[
+        list[Path] | None,
+        typer.Option(help="Weights to begin with; repeatable for parts of a network; not used when a run goes on."),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop at the first checkpoint after so many minutes.")] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Time 30 steps and keep nothing.")] = False,
 ) -> None:
@@ -38,6 +41,6 @@ def train(
             say(report)
         return
     out = out or Path("runs") / recipe.stem
-    finished = run.train(plan, out, init, math.inf if minutes is None else minutes)
+    finished = run.train(plan, out, init or (), math.inf if minutes is None else minutes)
     if finished.fabric.is_global_zero:
         say(f"{out / 'weights.safetensors'}: {finished.step} steps, {finished.elapsed() / 3600:.2f} hours")
