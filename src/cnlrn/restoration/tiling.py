@@ -127,7 +127,7 @@ def blocks(
     context: int | None,
     multiple: int,
     border: int = 0,
-    reduction: int = 1,
+    reduction: int | None = None,
     features: tuple[Read, int] | None = None,
 ) -> Iterator[Block]:
     """Restore a picture tile by tile.
@@ -144,8 +144,8 @@ def blocks(
         multiple: grid of the tiles, LR pixels.
         border: by how much at least the picture is padded with its edge pixels on each side, evenly. With 0 it is
             padded as `pad` does, to the right and below as far as `multiple` needs it.
-        reduction: `restore` returns so many times fewer rows and columns, and all of the padded picture is wanted; with
-            it `scale` is 1.
+        reduction: if given, `restore` returns so many times fewer rows and columns, of which all are wanted, those of
+            the padding too; `scale` is 1 then.
         features: gives a part of an array so many times smaller than the padded picture.
 
     Yields:
@@ -154,7 +154,7 @@ def blocks(
     """
     margin = _up(BLEND if context is None else context, multiple)
     smallest = 2 * margin if context is None else 1
-    whole = reduction > 1
+    whole = reduction is not None
     sides = tuple(_side(size, multiple, border) for size in (height, width))
     tile = grid(sides[0].total, sides[1].total, area=area, margin=margin, multiple=multiple, smallest=smallest)
     spans = [list(_spans(side, step, margin, whole)) for side, step in zip(sides, tile, strict=True)]
@@ -172,11 +172,11 @@ def blocks(
     for rows in spans[0]:
         for columns in spans[1]:
             samples = restored(rows, columns)
-            for axis, span in enumerate((rows.over(reduction), columns.over(reduction))):
+            for axis, span in enumerate((rows.over(reduction or 1), columns.over(reduction or 1))):
                 start = (span.start - span.outer_start) * scale
                 samples = _cut(samples, axis, start, start + (span.stop - span.start) * scale)
             top, left = (
-                span.start // reduction if whole else (span.start - side.before) * scale
+                span.start // reduction if reduction else (span.start - side.before) * scale
                 for span, side in zip((rows, columns), sides, strict=True)
             )
             yield Block(top, left, samples)
