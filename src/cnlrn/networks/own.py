@@ -158,6 +158,7 @@ class Level(nn.Module):
         gray = torch.full((1, 3, 64, 64), 0.5)
         added = self._difference(self(gray, torch.zeros(1, self.surveyed)))
         means = added[..., 24:-24, 24:-24].reshape(3, -1).mean(1)
+        assert self.exit.bias is not None
         self.exit.bias -= means.repeat_interleave(added.shape[1] // 3)
 
     def _difference(self, features: Tensor) -> Tensor:
