@@ -25,6 +25,7 @@ from cnlrn.cli import (
     interruption,
     listing,
     pack,
+    quantise,
     restore,
     serve,
     sheet,
@@ -141,6 +142,7 @@ for _command in (
     pack.pack,
     benchmark.benchmark,
     export.export,
+    quantise.quantise,
     serve.serve,
 ):
     app.command()(_command)

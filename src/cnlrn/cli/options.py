@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,12 @@ from cnlrn.errors import CnlrnError, OutputExists
 from cnlrn.files import is_there
 
 Model = Annotated[str, typer.Option(help="A model that `cnlrn models` lists, or an .onnx file.")]
+Precision = Annotated[
+    Literal["float32", "int8", "auto"],
+    typer.Option(
+        help="float32, int8 (faster, hardly less exact), or auto: int8 where the processor gains by it and the model has it."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cnlrn.cli.options import check_output
+from cnlrn.cli.options import Precision, check_output
 from cnlrn.errors import CnlrnError
 
 
@@ -91,6 +91,7 @@ def restore(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object a picture, and one of totals.")] = False,
     device: Annotated[str, typer.Option(help="What computes: cpu, or cuda, an NVIDIA GPU.")] = "cpu",
+    precision: Precision = "auto",
     tile: Annotated[
         int | None,
         typer.Option(
@@ -124,13 +125,22 @@ def restore(
     suffix = f".{format_.lower().lstrip('.')}" if format_ else None
     limit = images.MAX_PIXELS if max_pixels is None else max_pixels
     make: Callable[[], Restores] = partial(
-        Restorer, model, device=device, threads=threads, tile=tile, ensemble=ensemble, max_pixels=limit, damaged=damaged
+        Restorer,
+        model,
+        device=device,
+        precision=precision,
+        threads=threads,
+        tile=tile,
+        ensemble=ensemble,
+        max_pixels=limit,
+        damaged=damaged,
     )
     if server is not None:
-        if (device, tile, threads, ensemble, max_pixels, damaged) != ("cpu", None, None, False, None, "refuse"):
+        unset = ("cpu", "auto", None, None, False, None, "refuse")
+        if (device, precision, tile, threads, ensemble, max_pixels, damaged) != unset:
             raise CnlrnError(
-                "--server computes elsewhere: leave out --device, --tile, --threads, --ensemble, --max-pixels and "
-                "--damaged, or --server"
+                "--server computes elsewhere: leave out --device, --precision, --tile, --threads, --ensemble, "
+                "--max-pixels and --damaged, or --server"
             )
         from cnlrn.server.client import RemoteRestorer
 
@@ -140,6 +150,7 @@ def restore(
         from cnlrn.cli.method import restorer_of
 
         unfit = {"--model": model, "--ensemble": ensemble, "--device": device != "cpu", "--server": server}
+        unfit["--precision"] = precision != "auto"
         limits: dict[str, Any] = {"threads": threads, "tile": tile, "max_pixels": limit, "damaged": damaged}
         make = restorer_of(method, kernel, inputs, output, overwrite=overwrite, unfit=unfit, **limits)
     if json and sys.stdout is None:

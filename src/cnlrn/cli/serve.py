@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cnlrn.cli import interruption
+from cnlrn.cli.options import Precision
 from cnlrn.cli.terminal import say
 from cnlrn.errors import CnlrnError
 
@@ -43,6 +44,7 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Pictures computed at once; by cores and memory if not given.")
     ] = None,
+    precision: Precision = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads, all cores if not given.")] = None,
     memory: Annotated[
         int, typer.Option(min=1, help="MiB that computing may take, beside 200 for the process and those of pictures.")
@@ -76,6 +78,7 @@ def serve(
         seconds=seconds,
         keep=keep,
         workers=workers,
+        precision=precision,
         threads=threads,
         memory=memory * 2**20,
         once=once,

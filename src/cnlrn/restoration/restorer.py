@@ -18,9 +18,10 @@ from typing import Any, Literal, overload
 
 from cnlrn import forks, images
 from cnlrn.engine.onnx import Engine, OnnxEngine
+from cnlrn.engine.precision import Precision, settled
 from cnlrn.errors import CnlrnError, OutputExists, TooLarge
 from cnlrn.images import LazyPicture, Spool
-from cnlrn.models import DEFAULT, OWN_SIZE, find
+from cnlrn.models import DEFAULT, OWN_SIZE, find, fitting
 from cnlrn.restoration import blur, given
 from cnlrn.restoration.computing import Computing, Progress
 from cnlrn.restoration.given import Data, PathLike, Same, path_of
@@ -42,6 +43,7 @@ class Restorer:
         model: PathLike | None = None,
         *,
         device: str = "cpu",
+        precision: Precision = "auto",
         threads: int | None = None,
         tile: int | None = None,
         memory: int | None = None,
@@ -56,6 +58,7 @@ class Restorer:
                 cnlrn-s for results that are larger than their picture, and cnlrn-own for others, of which sharp
                 pictures are left as they are.
             device: "cpu" or "cuda".
+            precision: "float32", "int8" (faster), or "auto": int8 where the model has it and the processor gains by it.
             threads: CPU threads that compute; all cores when None.
             tile: side of what is computed at once, in LR pixels, the context around it not counted; chosen by `memory`
                 when None. Smaller needs less memory and more time, and gives the same picture. Only the tiles of a
@@ -76,17 +79,20 @@ class Restorer:
         threads, tile, memory, max_pixels = (_count(option, value) for option, value in counts.items())
         if damaged not in ("refuse", "keep"):
             raise CnlrnError(f"damaged must be 'refuse' or 'keep', not {shown(damaged)}")
-        named = DEFAULT if model is None else model
-        path, sha256 = find(named if isinstance(named, str) else path_of(named, "a model"))
+        named = model if isinstance(model, str) else DEFAULT if model is None else path_of(model, "a model")
+        path, sha256 = find(named, settled(precision, device))
         self.engine: Engine = OnnxEngine(path, sha256=sha256, device=device, threads=threads)
         self.tile, self.memory, self.ensemble, self.max_pixels = tile, memory, ensemble, max_pixels
         self.damaged: Literal["refuse", "keep"] = damaged
         self._own_size: Callable[[], Restorer] | None = None
         self._estimator: Callable[[], blur.BlurEstimator] | None = None
         if model is None:
-            options: dict[str, Any] = {"device": device, "threads": threads, "tile": tile, "memory": memory}
-            options |= {"ensemble": ensemble, "max_pixels": max_pixels}
-            self._own_size = cache(partial(Restorer, OWN_SIZE, **options))
+            options: dict[str, Any] = {
+                "device": device,
+                "precision": fitting(OWN_SIZE, precision),
+                "ensemble": ensemble,
+            }
+            self._own_size = cache(partial(Restorer, OWN_SIZE, **options, **counts))
             self._estimator = cache(partial(blur.BlurEstimator, threads=threads))
 
     @overload
@@ -336,7 +342,6 @@ class Restorer:
             yield replace(result, notes=images.left_out(result, target.suffix if target else suffix))
 
     def _model_for(self, action: Action) -> Restorer:
-        """The restorer whose model does this."""
         return self if self._own_size is None or action == "enlarge" else self._own_size()
 
     @contextmanager

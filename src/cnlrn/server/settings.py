@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cnlrn.errors import CannotWrite, CnlrnError, writing
 from cnlrn.images import MAX_PIXELS
+from cnlrn.models import Precision
 
 _SHORTEST_TOKEN = 16
 _WORKER_MEMORY = 400 * 2**20  # bytes: what a worker takes for a picture of a usual size
@@ -25,7 +26,8 @@ class Settings:
     each picture if None. `folder`: for uploads and results, one of the system's for temporary files if None.
     Limits: `max_pixels` of a picture, `max_bytes` of a request's body, `queue` pictures that wait or are computed,
     `seconds` of computing for one picture, `keep` seconds for which a finished job's result waits to be fetched.
-    `workers`: pictures computed at once, by cores and memory if None. `threads`: of the engine, all cores if None.
+    `workers`: pictures computed at once, by cores and memory if None. `precision`: as in `Restorer`.
+    `threads`: of the engine, all cores if None.
     `memory`: bytes that computing all of them may take, beside the process and the pictures.
     `patience`: seconds for which a client may keep the server waiting for a request's head, the next part of its body,
     or until it takes the next part of a response. `once`: the server ends with the page's last tab.
@@ -43,6 +45,7 @@ class Settings:
     seconds: float = 1800
     keep: float = 900
     workers: int | None = None
+    precision: Precision = "auto"
     threads: int | None = None
     memory: int = 2**30
     patience: float = 30

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TypeVar
 from cnlrn import files, images
 from cnlrn.errors import NoSuchModel, nearest, writing
 from cnlrn.images import LazyPicture
-from cnlrn.models import models
+from cnlrn.models import fitting, models
 from cnlrn.restoration.plan import Plan
 from cnlrn.restoration.restorer import Restorer
 from cnlrn.server.problems import Cancelled, OutOfTime, is_busy, is_closing
@@ -247,6 +247,7 @@ class Workers:
             if name not in self._restorers:
                 self._restorers[name] = Restorer(
                     name or self._settings.model,
+                    precision=self._settings.precision if name is None else fitting(name, self._settings.precision),
                     threads=self._settings.threads,
                     memory=self._settings.memory // (self._count + 1),  # the large one comes on top
                     max_pixels=self._settings.max_pixels,

@@ -21,7 +21,7 @@ from torch.export import Dim
 
 from cnlrn import networks
 from cnlrn.errors import CnlrnError, writing
-from cnlrn.files import check_place, make_folder, replacing
+from cnlrn.files import check_place, discard, make_folder, replacing
 from cnlrn.models import Card
 from cnlrn.networks.base import RestorationNetwork
 from cnlrn.networks.checkpoints import load_checkpoint
@@ -121,7 +121,8 @@ def export_model(name: str, weights: Path, folder: Path, changes: Mapping[str, f
 
     `changes` are the hyper-parameters that differ from the network's preset. The weights are rounded to float16 first,
     so that both files hold the same. A card that is there keeps what people wrote in it; only its checksum and scales
-    follow the file. When anything fails, files that are there stay as they are.
+    follow the file, and the eight-bit version of another file is removed. When anything fails, files that are there stay
+    as they are.
 
     CnlrnError as `build`, `load_checkpoint` and `export`, where a weight is not finite or beyond float16, and where a
     file is there that is no card.
@@ -135,10 +136,14 @@ def export_model(name: str, weights: Path, folder: Path, changes: Mapping[str, f
     content = _serialised(network, name, changes or {})
     facts = {"name": name, "file": file.name, "sha256": hashlib.sha256(content).hexdigest()}
     empty = {"description": "", "data": [], "recipe": "", "figures": {}, "limits": []}
-    card = Card(**{**empty, **known, **facts, "scales": list(network.scales)})
+    stale = known.get("int8") if known.get("sha256") != facts["sha256"] else None
+    changed: dict[str, Any] = {**facts, "scales": list(network.scales)} | ({"int8": {}} if stale else {})
+    card = Card(**{**empty, **known, **changed})
     text = json.dumps(asdict(card), indent=2) + "\n"
     make_folder(folder)
     write({rounded: save(halves), file: content, card_file: text.encode()})
+    if stale:
+        discard(folder / f"{name}.int8.onnx")
     return card
 
 
