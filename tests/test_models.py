@@ -7,7 +7,7 @@ import pytest
 
 import cnlrn
 from cnlrn import CnlrnError
-from cnlrn.models import DEFAULT, FOLDER, Card, find
+from cnlrn.models import DEFAULT, FOLDER, Card, find, fitting
 
 CARD = {
     "name": "cnlrn-s",
@@ -64,3 +64,20 @@ def test_every_model_that_is_shipped_is_what_its_card_says() -> None:
 
 def test_the_default_is_the_compact_model() -> None:
     assert DEFAULT == "cnlrn-s"
+
+
+def test_every_eight_bit_version_that_is_shipped_is_what_its_card_says() -> None:
+    cards = [card for card in cnlrn.models() if card.int8]
+    assert {"cnlrn-s", "cnlrn-xs"} <= {card.name for card in cards}
+    for card in cards:
+        assert hashlib.sha256((FOLDER / card.int8["file"]).read_bytes()).hexdigest() == card.int8["sha256"]
+        assert find(card.name, "int8")[0] == FOLDER / card.int8["file"]
+
+
+def test_a_file_is_run_as_it_is_and_a_model_without_eight_bits_says_so(folder: Path) -> None:
+    assert find("mine.onnx", "auto") == (Path("mine.onnx"), None)
+    with pytest.raises(CnlrnError, match=r"the file mine\.onnx is run as it is"):
+        find("mine.onnx", "int8")
+    with pytest.raises(CnlrnError, match="cnlrn-xs has no eight-bit version; choose the precision auto or float32"):
+        find("cnlrn-xs", "int8")
+    assert (fitting("cnlrn-xs", "int8"), fitting("cnlrn-xs", "auto")) == ("float32", "auto")

@@ -15,9 +15,7 @@ from cnlrn.files import is_there
 Model = Annotated[str, typer.Option(help="A model that `cnlrn models` lists, or an .onnx file.")]
 Precision = Annotated[
     Literal["float32", "int8", "auto"],
-    typer.Option(
-        help="float32, int8 (faster, hardly less exact), or auto: int8 where the processor gains by it and the model has it."
-    ),
+    typer.Option(help="float32, int8 (faster), or auto: int8 where the model has it and the processor gains by it."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 

@@ -1,4 +1,4 @@
-"""In how many bits a network is computed, and which processors gain by eight: a table by what they say of themselves."""
+"""In how many bits a network is computed, and which processors gain by eight, by the flags that they tell."""
 
 from __future__ import annotations
 

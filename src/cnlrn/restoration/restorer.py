@@ -87,12 +87,9 @@ class Restorer:
         self._own_size: Callable[[], Restorer] | None = None
         self._estimator: Callable[[], blur.BlurEstimator] | None = None
         if model is None:
-            options: dict[str, Any] = {
-                "device": device,
-                "precision": fitting(OWN_SIZE, precision),
-                "ensemble": ensemble,
-            }
-            self._own_size = cache(partial(Restorer, OWN_SIZE, **options, **counts))
+            options: dict[str, Any] = {"device": device, "ensemble": ensemble, **counts}
+            options["precision"] = fitting(OWN_SIZE, precision)
+            self._own_size = cache(partial(Restorer, OWN_SIZE, **options))
             self._estimator = cache(partial(blur.BlurEstimator, threads=threads))
 
     @overload
@@ -250,7 +247,6 @@ class Restorer:
         return plan.width * plan.height * pace
 
     def _expected_memory(self, plan: Plan, picture: LazyPicture) -> int:
-        """Bytes that this process takes with its model loaded, the picture decoded, and what computing takes."""
         import psutil
 
         computing = 0 if plan.action == "leave" else self._model_for(plan.action)._computing.expected_memory(picture)
@@ -382,8 +378,8 @@ class Restorer:
 
     def _exit(self, factor: float) -> int:
         """The smallest exit that enlarges at least `factor` times, or else the largest."""
-        enough = [scale for scale in self.engine.scales if scale >= factor * (1 - 1e-6)]
-        return min(enough) if enough else max(self.engine.scales)
+        scales = self.engine.scales
+        return min((scale for scale in scales if scale >= factor * (1 - 1e-6)), default=max(scales))
 
 
 def _checked(target: Path, overwrite: bool) -> Path:

@@ -121,8 +121,8 @@ def export_model(name: str, weights: Path, folder: Path, changes: Mapping[str, f
 
     `changes` are the hyper-parameters that differ from the network's preset. The weights are rounded to float16 first,
     so that both files hold the same. A card that is there keeps what people wrote in it; only its checksum and scales
-    follow the file, and the eight-bit version of another file is removed. When anything fails, files that are there stay
-    as they are.
+    follow the file, and an eight-bit version of another file is removed. When anything fails, files that are there
+    stay as they are.
 
     CnlrnError as `build`, `load_checkpoint` and `export`, where a weight is not finite or beyond float16, and where a
     file is there that is no card.

@@ -110,17 +110,18 @@ def _calibration(engine: OnnxEngine, photos: Path) -> Iterator[dict[str, NDArray
     """Inputs of the whole graph, of at most 60 photos spread over the folder, degraded with fixed seeds."""
     recipe = degradation.recipe("own" if max(engine.scales) == 1 else "photo")
     files = pictures.find(photos)
-    found = False
+    least, found = recipe.scale * engine.multiple, False
     for seed, place in enumerate(np.linspace(0, len(files) - 1, min(_PHOTOS, len(files))).astype(int)):
         photo = pictures.read(files[place])
-        if photo is None or min(photo.shape[:2]) < recipe.scale * engine.multiple:
+        if photo is None or min(photo.shape[:2]) < least:
             continue
         lr = degradation.degrade(photo, recipe, seed).lr
         height, width = (min(side, _LARGEST_SIDE) // engine.multiple * engine.multiple for side in lr.shape[:2])
         found = True
-        yield _told(engine, np.ascontiguousarray(lr[:height, :width].transpose(2, 0, 1)[None], np.float32) / 255)
+        yield _told(
+            engine, np.ascontiguousarray(lr[:height, :width].transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+        )
     if not found:
-        least = recipe.scale * engine.multiple
         raise CnlrnError(f"no picture in {photos} has {least} pixels a side or more; give larger photos")
 
 
