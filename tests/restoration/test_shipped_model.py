@@ -13,9 +13,9 @@ from cnlrn import Restorer, images
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.png"))
 
 
-@pytest.fixture(scope="module")
-def restorer() -> Restorer:
-    return Restorer("cnlrn-s", threads=1)
+@pytest.fixture(scope="module", params=["float32", "int8"])
+def restorer(request: pytest.FixtureRequest) -> Restorer:
+    return Restorer("cnlrn-s", precision=request.param, threads=1)
 
 
 def example(path: Path) -> NDArray[Any]:
@@ -81,13 +81,14 @@ def test_light_stays(restorer: Restorer, path: Path, kind: str) -> None:
     assert max(drift.values()) <= 0.75, drift
 
 
-def test_the_ensemble_is_the_mean_over_flips_and_rotations(restorer: Restorer) -> None:
+def test_the_ensemble_is_the_mean_over_flips_and_rotations(restorer: Restorer, monkeypatch: pytest.MonkeyPatch) -> None:
     lr = example(EXAMPLES[0])[:32, :48].astype(np.float32) / 510 + 0.25  # far from where results are clipped
     total = np.zeros((128, 192, 3))
     for turns in range(4):
         total += np.rot90(restorer.restore(np.rot90(lr, turns)), -turns)
         total += np.rot90(restorer.restore(np.rot90(lr, turns)[:, ::-1])[:, ::-1], -turns)
-    np.testing.assert_allclose(Restorer("cnlrn-s", threads=1, ensemble=True).restore(lr), total / 8, atol=1e-5)
+    monkeypatch.setattr(restorer, "ensemble", True)
+    np.testing.assert_allclose(restorer.restore(lr), total / 8, atol=1e-5)
 
 
 def test_without_a_name_the_model_is_that_of_the_size_which_is_asked_for() -> None:

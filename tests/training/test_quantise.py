@@ -76,7 +76,7 @@ def test_a_new_export_removes_the_eight_bit_version_of_other_weights(folder: Pat
 
 def test_photos_that_are_too_small_and_unknown_models_are_said(folder: Path, tmp_path: Path) -> None:
     small = photos(tmp_path / "small", 60)
-    with pytest.raises(CnlrnError, match="no picture in .*small has 64 pixels a side or more"):
+    with pytest.raises(CnlrnError, match=r"no picture in .*small has 64 pixels a side or more"):
         quantise_model("cnlrn-xs", small, folder)
     with pytest.raises(CnlrnError, match=r"mine\.onnx is a file; give the name of a model"):
         quantise_model("mine.onnx", small, folder)
