@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from cnlrn import Restorer, networks
+from cnlrn.engine.onnx import open_session
 from cnlrn.errors import CnlrnError
 from cnlrn.models import find
 from cnlrn.networks.checkpoints import save_weights
@@ -83,3 +84,27 @@ def test_photos_that_are_too_small_and_unknown_models_are_said(folder: Path, tmp
     assert sorted(path.name for path in folder.iterdir()) == [
         f"cnlrn-xs{suffix}" for suffix in (".json", ".onnx", ".safetensors")
     ]
+
+
+def test_the_engine_adds_products_of_seven_bit_weights_without_saturation() -> None:
+    noise = np.random.default_rng(0)
+    weights = noise.integers(-64, 65, (32, 32, 3, 3)).astype(np.int8)
+    weights[:8] = 64
+    lr = noise.integers(0, 256, (1, 32, 16, 16), np.uint8)
+    lr[..., :8] = 255
+    step = 40000
+    constants = {"one": np.float32(1), "zero": np.uint8(0), "weights": weights, "ones": np.ones(32, np.float32)}
+    constants |= {"zeros": np.zeros(32, np.int8), "step": np.float32(step), "middle": np.uint8(128)}
+    names = ["lr", "one", "zero", "weights", "ones", "zeros", "step", "middle"]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("QLinearConv", names, ["sums"])],
+        "bare",
+        [onnx.helper.make_tensor_value_info("lr", onnx.TensorProto.UINT8, lr.shape)],
+        [onnx.helper.make_tensor_value_info("sums", onnx.TensorProto.UINT8, None)],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    got = open_session(model.SerializeToString(), 1).run(None, {"lr": lr})[0][0]
+    windows = np.lib.stride_tricks.sliding_window_view(lr[0].astype(np.int64), (3, 3), (1, 2))
+    sums = np.einsum("chwij,ocij->ohw", windows, weights.astype(np.int64))
+    np.testing.assert_array_equal(got, np.clip(np.rint(sums / step) + 128, 0, 255))

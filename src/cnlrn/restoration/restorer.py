@@ -18,10 +18,10 @@ from typing import Any, Literal, overload
 
 from cnlrn import forks, images
 from cnlrn.engine.onnx import Engine, OnnxEngine
-from cnlrn.engine.precision import Precision, settled
+from cnlrn.engine.precision import settled
 from cnlrn.errors import CnlrnError, OutputExists, TooLarge
 from cnlrn.images import LazyPicture, Spool
-from cnlrn.models import DEFAULT, OWN_SIZE, find, fitting
+from cnlrn.models import DEFAULT, OWN_SIZE, Precision, find, fitting
 from cnlrn.restoration import blur, given
 from cnlrn.restoration.computing import Computing, Progress
 from cnlrn.restoration.given import Data, PathLike, Same, path_of
