@@ -44,15 +44,15 @@ class Row:
 NOISE = {"noise_share": 1.0, "photon_noise": (4e-4, 4e-4), "read_noise": (3e-3, 3e-3)}
 JPEG = {"jpeg_share": 1.0, "jpeg_quality": (75, 75)}
 ROWS = (
-    Row("face", "astronaut", 110, 10, 0, "a face, only small"),
+    Row("face", "astronaut", 110, 10, 0, "a face, small but not shaken"),
     Row("face-shaken", "astronaut", 110, 10, 8, "a face, shaken by 8 pixels"),
     Row("fur", "chelsea", 110, 60, 4, "fur, shaken by 4 pixels"),
     Row("metal", "stereo_motorcycle", 260, 130, 6, "thin lines and edges, shaken by 6 pixels"),
-    Row("cup", "coffee", 250, 80, 14, "smooth surfaces and a hard rim, shaken by 14 pixels"),
-    Row("sky", "rocket", 200, 40, 0, "a plain sky, JPEG of quality 75", JPEG),
-    Row("grass", "grass", 100, 100, 0, "texture without outlines, only small"),
+    Row("cup", "coffee", 250, 80, 14, "smooth surfaces and a sharp rim, shaken by 14 pixels"),
+    Row("sky", "rocket", 200, 40, 0, "a plain sky, JPEG at quality 75", JPEG),
+    Row("grass", "grass", 100, 100, 0, "texture without outlines, small but not shaken"),
     Row("noise", "astronaut", 250, 270, 4, "cloth and signs with noise, shaken by 4 pixels", NOISE),
-    Row("text", "text", 0, 0, 0, "letters of 16 to 64 pixels, only small"),
+    Row("text", "text", 0, 0, 0, "letters of 16 to 64 pixels, small but not shaken"),
     Row("text-shaken", "text", 0, 0, 5, "letters of 16 to 64 pixels, shaken by 5 pixels"),
 )
 
@@ -85,9 +85,9 @@ def main() -> None:
     page = [
         "# Gallery",
         "",
-        "Crops of pictures that nothing was trained on, made blurry and small, and restored:",
+        "Crops of pictures that were not used in training. Each was made blurry and small, then restored.",
         "`python benchmarks/gallery.py` writes this page.",
-        f"From left to right: {', '.join(columns)}; PSNR in dB is that of the whole picture.",
+        f"From left to right: {', '.join(columns)}; PSNR is measured on the whole picture, in dB.",
     ]
     for seed, row in enumerate(ROWS):
         pair = degrade(sharp_picture(row.picture), row.recipe(), seed)
