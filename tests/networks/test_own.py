@@ -140,7 +140,8 @@ def test_nothing_beyond_a_context_reaches_what_is_made_and_something_within_does
     net = networks.build("cnlrn-own", {"group_blocks": 2, "quarter_blocks": 1})
     disturb(net)
     index = ("coarse", "fine", "near").index(name)
-    reduction, _, context = net.coarse_to_fine[index]
+    level = net.coarse_to_fine[index]
+    reduction, context = level.reduction, level.context
     cell = net.cell
     side = -(-(2 * context + cell) // net.multiple) * net.multiple
     photo = torch.rand(1, 3, side, side, requires_grad=True)

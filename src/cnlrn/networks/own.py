@@ -35,6 +35,8 @@ _WHITE, _NEARLY = 0.98, 0.92
 """Values from which light may have been clipped surely, and possibly."""
 _CLIPPED_SHARE = 0.05
 """Of a cell's pixels that are white, from which its light is not known."""
+_DECIDED = 30.0
+"""A logit of the mixture beyond which nothing changes."""
 _UNTOUCHED = 2.0
 """By how much the photo outweighs its drawings before training."""
 
@@ -164,10 +166,17 @@ class OwnSizeCNLRN(RestorationNetwork):
         grid = reduced.patch * reduced.window
         self.multiple = _COARSE * grid
         self.cell = self.multiple // 2
-        self.coarse_to_fine = (
-            LevelOfDetail(_COARSE, width, _context(_COARSE, reduced)),
-            LevelOfDetail(_FINE, width + 12, _context(_FINE, reduced)),
-            LevelOfDetail(1, 3, _context(_NEAR, near)),
+        drawn_from_fine = 3 * (_FINE - 1) + 3 * _FINE  # how far the fine level's drawing sees beyond its features
+        contexts = (
+            _COARSE * reach_of_features(reduced) + 3 * (_COARSE - 1),
+            _FINE * reach_of_features(reduced) + 3 * (_FINE - 1) + _FINE,
+            _NEAR * reach_of_features(near) + drawn_from_fine + 2 * _NEAR + 1,
+        )
+        self.coarse_to_fine = tuple(
+            LevelOfDetail(made, channels, -(-context // (size * grid)) * size * grid, size * grid)
+            for made, channels, context, size in zip(
+                (_COARSE, _FINE, 1), (width, width + 12, 3), contexts, (_COARSE, _FINE, _NEAR), strict=True
+            )
         )
         self.context = -(-self.cell * 3 // 2 // self.cell) * self.cell
         self.halved = Halved()
@@ -264,7 +273,8 @@ class OwnSizeCNLRN(RestorationNetwork):
         """The difference to the photo of a mixture of it and its drawings, (n, 3, h, w)."""
         (gate,) = self.gate(survey)
         shares = F.pixel_shuffle(self.shares(features), _NEAR) + gate.reshape(-1, 4, 1, 1)
-        of_drawings = torch.softmax(shares, 1)[:, 1:]
+        shares = torch.exp(shares.clamp(-_DECIDED, _DECIDED))  # a softmax over channels is slow in engines
+        of_drawings = shares[:, 1:] / shares.sum(1, keepdim=True)
         difference: Tensor = F.pixel_shuffle(self.change(features), _NEAR)
         for index, drawing in enumerate(drawings):
             difference = difference + of_drawings[:, index : index + 1] * (drawing - lr)
@@ -300,12 +310,3 @@ def _of_level(state: Mapping[str, Tensor], name: str, size: int, scale: int) -> 
         elif part in ("upsample1", f"exit{scale}"):
             level[f"{name}.{'exit' if part != 'upsample1' else 'upsample'}.{rest}"] = value
     return level
-
-
-def _context(reduction: int, preset: CompactPreset) -> int:
-    """Pixels of the photo around a tile after which a level's features and drawings are exact, on the level's grid."""
-    features = reduction * reach_of_features(preset)
-    entering = 2 * _COARSE * 4 if reduction < _COARSE else 0  # the drawing of a level before, and what it is drawn on
-    reducing = 4 * (reduction - 1)
-    grid = reduction * preset.patch * preset.window
-    return -(-(features + reducing + entering) // grid) * grid

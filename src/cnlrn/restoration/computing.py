@@ -77,8 +77,17 @@ class Computing:
                 made = Spool(*sides, level.channels * len(self._turns), np.float32, target)
                 levels.enter_context(made)
                 area = self._area(memory, level)
+                parts = blocks(
+                    make,
+                    scale=1,
+                    reduction=reduction,
+                    tile_multiple=level.multiple,
+                    area=area,
+                    context=level.context,
+                    features=features,
+                )
                 for block in _told(
-                    blocks(make, scale=1, reduction=reduction, area=area, context=level.context, features=features),
+                    parts,
                     sides[0] * sides[1],
                     progress,
                     index,
