@@ -214,7 +214,7 @@ class OwnSizeCNLRN(RestorationNetwork):
             if all(place in own and value.shape == own[place].shape for place, value in level.items()):
                 taken |= level
         if not taken:
-            raise CnlrnError("these weights of a cascade fit no level of this network: its widths or counts are others")
+            raise CnlrnError("these weights of a cascade fit no level of this network: its widths or counts differ")
         self.load_state_dict(taken, strict=False)
 
     def forward(
