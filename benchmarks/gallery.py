@@ -94,8 +94,8 @@ def main() -> None:
     page = [
         "# Gallery",
         "",
-        "Crops of pictures that were not used in training. Each was made blurry, then restored. PSNR is measured on the",
-        "whole picture, in dB. `python benchmarks/gallery.py` writes this page.",
+        "Crops of pictures that were not used in training. Each was made blurry, then restored. PSNR is measured on",
+        "the whole picture, in dB. `python benchmarks/gallery.py` writes this page.",
     ]
     for seed, row in enumerate(ROWS):
         if row.scale != (ROWS[seed - 1].scale if seed else None):
