@@ -43,7 +43,7 @@ def evaluate(
     """Measure a model on pairs of pictures and, if both have one size, its gain over the blurry ones."""
     with extra():
         from cnlrn.data.sets import open_set
-        from cnlrn.evaluation.costs import cores
+        from cnlrn.evaluation.machine import cores
         from cnlrn.evaluation.metrics import BORDERS
         from cnlrn.evaluation.metrics import metric as find_metric
         from cnlrn.evaluation.pairs import evaluate as evaluate_pairs
