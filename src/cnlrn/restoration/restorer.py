@@ -27,7 +27,7 @@ from cnlrn.restoration.given import Data, PathLike, Same, path_of
 from cnlrn.restoration.plan import Action, Plan, working_scale_for
 from cnlrn.restoration.plan import action as planned
 from cnlrn.restoration.resizing import mixed, resized, rounded
-from cnlrn.restoration.size import AUTOMATIC, Size, shown, whole
+from cnlrn.restoration.size import AUTOMATIC, Size, count, shown
 
 _WAITING = 100_000_000  # bytes of a picture or result that wait in memory; of a larger one they wait on disk
 _LARGEST_RESIZED = 10_000_000  # width or height that libvips resizes to, at least
@@ -73,7 +73,7 @@ class Restorer:
         """
         forks.check()
         counts = {"threads": threads, "tile": tile, "memory": memory, "max_pixels": max_pixels}
-        threads, tile, memory, max_pixels = (_count(option, value) for option, value in counts.items())
+        threads, tile, memory, max_pixels = (count(option, value) for option, value in counts.items())
         if damaged not in ("refuse", "keep"):
             raise CnlrnError(f"damaged must be 'refuse' or 'keep', not {shown(damaged)}")
         named = DEFAULT if model is None else model
@@ -335,6 +335,14 @@ class Restorer:
             result = replace(picture, image=image, damage=None, is_untouched=untouched, **extras)
             yield replace(result, notes=images.left_out(result, target.suffix if target else suffix))
 
+    def engine_for(self, picture: LazyPicture, progress: Progress | None) -> tuple[Engine, Progress | None]:
+        """The engine that computes this picture, and how it reports its progress.
+
+        A subclass overrides this if its engine depends on the picture. `progress` is called with the share of all work
+        that is done. The function returned is called with the share that the engine has done, from 0 to 1.
+        """
+        return self.engine, progress
+
     def _model_for(self, action: Action) -> Restorer:
         """The restorer whose model does this."""
         return self if self._own_size is None or action == "enlarge" else self._own_size()
@@ -365,10 +373,11 @@ class Restorer:
         self, picture: LazyPicture, exit_: int, target: Path | None, progress: Progress | None
     ) -> Iterator[Any]:
         """What an exit of the network makes of a picture, alpha last: a libvips image."""
+        engine, progress = self.engine_for(picture, progress)
         with Spool(picture.height * exit_, picture.width * exit_, picture.image.bands, picture.dtype, target) as spool:
-            self._computing.fill(spool, picture, exit_, target, progress)
+            replace(self._computing, engine=engine).fill(spool, picture, exit_, target, progress)
             if spool.on_disk:  # an encoder of large pictures needs the room
-                self.engine.release()
+                engine.release()
             yield spool.image()
 
     @property
@@ -387,13 +396,3 @@ def _checked(target: Path, overwrite: bool) -> Path:
     if target.exists() and not overwrite:
         raise OutputExists(f"{target} exists; say overwrite to replace it, or give another name")
     return target
-
-
-def _count(option: str, value: object) -> Any:
-    """A number of at least 1 that was given as `option`, or None; CnlrnError where it is neither."""
-    if value is None:
-        return None
-    number = whole(option, value)
-    if number < 1:
-        raise CnlrnError(f"{option} must be at least 1, not {shown(value)}")
-    return number

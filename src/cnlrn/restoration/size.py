@@ -101,6 +101,16 @@ def whole(name: str, value: Any) -> int:
     raise CnlrnError(f"{name} must be a whole number, not {shown(value)}")
 
 
+def count(name: str, value: Any) -> Any:
+    """A number of at least 1 that was given as `name`, or None; CnlrnError where it is neither."""
+    if value is None:
+        return None
+    number = whole(name, value)
+    if number < 1:
+        raise CnlrnError(f"{name} must be at least 1, not {shown(value)}")
+    return number
+
+
 def shown(value: Any) -> str:
     """What was given, short enough for a sentence."""
     try:
