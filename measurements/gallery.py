@@ -1,4 +1,4 @@
-"""Crops to look at, with their figures: `python benchmarks/gallery.py` writes docs/gallery.md and docs/gallery/.
+"""Crops to look at, with their figures: `python measurements/gallery.py` writes docs/gallery.md and docs/gallery/.
 
 Needs the extra `train`. The sharp pictures are sample data of scikit-image, which nothing was trained on. Each is made
 blurry with a fixed seed, and small for models that enlarge, and restored by every model that comes with the package.
@@ -7,7 +7,7 @@ What to look for are ringing, colour fringes, checkerboards and texture that was
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -35,7 +35,7 @@ class Row:
     blur: float
     what: str
     more: dict[str, Any] = field(default_factory=dict)
-    scale: int = 4
+    scale: Literal[1, 4] = 4
 
     def recipe(self) -> Recipe:
         """The degradation, without chance but for the path of the shake."""
@@ -95,7 +95,7 @@ def main() -> None:
         "# Gallery",
         "",
         "Crops of pictures that were not used in training. Each was made blurry, then restored. PSNR is measured on",
-        "the whole picture, in dB. `python benchmarks/gallery.py` writes this page.",
+        "the whole picture, in dB. `python measurements/gallery.py` writes this page.",
     ]
     for seed, row in enumerate(ROWS):
         if row.scale != (ROWS[seed - 1].scale if seed else None):
@@ -103,7 +103,7 @@ def main() -> None:
             page += ["", f"## {'Enlarged by 4' if row.scale > 1 else 'At its own size'}", ""]
             page += [f"From left to right: {', '.join(columns)}."]
         pair = degrade(sharp_picture(row.picture), row.recipe(), seed)
-        results = {columns[0]: to_bytes(bicubic(pair.lr, 4) / 255) if row.scale > 1 else pair.lr}
+        results = {columns[0]: to_bytes(bicubic(pair.lr, 4) / np.float32(255)) if row.scale > 1 else pair.lr}
         results |= {name: restorer.restore(pair.lr, row.scale) for name, restorer in restorers[row.scale].items()}
         figures = ", ".join(f"{name} {psnr(result, pair.sharp):.2f}" for name, result in results.items())
         crops = [
