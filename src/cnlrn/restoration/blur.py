@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cnlrn import images
 from cnlrn.engine import onnxfile
+from cnlrn.engine.onnx import open_session
 from cnlrn.errors import DamagedModel
 from cnlrn.images import LazyPicture
 from cnlrn.images.picture import check_range
@@ -40,7 +41,6 @@ _STRAIGHT = 0.25
 """Elongation from which a shake has a direction."""
 _UNCOMPRESSED = 97.5
 """JPEG quality from which nothing of it is seen."""
-_QUIET = 4  # only what is fatal: every other error comes as an exception
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,6 @@ class BlurEstimator:
         Raises:
             CnlrnError: there are no such files, or they are damaged.
         """
-        import onnxruntime
-
         try:
             model = (folder / "blur.onnx").read_bytes()
             expected = json.loads((folder / "blur.json").read_bytes())["sha256"]
@@ -94,14 +92,8 @@ class BlurEstimator:
             raise DamagedModel(f"{folder / 'blur.json'} is damaged; install cnlrn again") from error
         if hashlib.sha256(model).hexdigest() != expected:
             raise DamagedModel(f"{folder / 'blur.onnx'} is damaged (its checksum differs); install cnlrn again")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = _QUIET
         self._see, self._tell = (
-            onnxruntime.InferenceSession(
-                onnxfile.keep_output(model, output), options, providers=["CPUExecutionProvider"]
-            )
-            for output in ("seen", "told")
+            open_session(onnxfile.keep_output(model, output), threads) for output in ("seen", "told")
         )
 
     def estimate(self, given: NDArray[Any]) -> Blur:
