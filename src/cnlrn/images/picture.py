@@ -105,13 +105,15 @@ class LazyPicture(_Extras):
         return not fits_memory(bytes_of(self.image))
 
     def decode(self) -> None:
-        """Decode a file now, to memory or, of more than 100 MB, to a temporary file; without it the first rows do.
+        """Decode all of a file now, to memory or, of more than 100 MB, to a temporary file.
+
+        Without it the first rows that are asked for do. Of a TIFF in tiles nothing is kept, so it is decoded again.
 
         Raises:
             CnlrnError: the file is damaged or cut short.
         """
         with damage(self.name):
-            self.image(0, 0)
+            self.image.avg()
 
     def samples(self) -> Pixels:
         """All samples, height x width x bands. CnlrnError as `decode`."""

@@ -89,15 +89,20 @@ def open_file(file: PictureFile) -> LazyPicture:
 
 
 def _only_page(file: PictureFile) -> tuple[int, Page]:
-    """The one page that is no small version of another and no mask, and its number."""
+    """The one page that is no small version of another and no mask, and its number.
+
+    Where all are small versions, of nothing in the file, it is the largest of them.
+    """
     if file.content[8:10] == b"CR":
         _refuse_raw(file.name)
-    whole = []
+    whole, reduced = [], []
     for number, page in enumerate(tags.pages(file.content)):
         if tags.DNG in page or page.photometric in _RAW:
             _refuse_raw(file.name)
-        if not page.is_reduced and not page.is_mask:
-            whole.append((number, page))
+        if not page.is_mask:
+            (reduced if page.is_reduced else whole).append((number, page))
+    if not whole and not any(tags.INNER_PAGES in page for _, page in reduced):
+        whole = sorted(reduced, key=lambda one: one[1].width * one[1].height)[-1:]
     if not whole:
         _refuse_raw(file.name)
     if len(whole) > 1:
@@ -134,7 +139,7 @@ def _check(page: Page, name: str) -> None:
         kind = _UNSIGNED
     is_float = kind == _FLOAT
     if kind not in (_UNSIGNED, _FLOAT) or bits not in (_FLOATS if is_float else _INTEGERS):
-        label = {_SIGNED: "int", _FLOAT: "float"}.get(kind, "complex")
+        label = {_UNSIGNED: "uint", _SIGNED: "int", _FLOAT: "float"}.get(kind, "complex")
         raise UnsupportedPicture(f"{name} holds samples of type {label}{bits}; {_CONVERT}")
     if photometric == _PALETTE and len(page.whole_numbers(tags.PALETTE)) != 3 << bits:
         raise Damaged("its palette is of another size")
