@@ -105,15 +105,13 @@ class LazyPicture(_Extras):
         return not fits_memory(bytes_of(self.image))
 
     def decode(self) -> None:
-        """Decode all of a file now, to memory or, of more than 100 MB, to a temporary file.
-
-        Without it the first rows that are asked for do. Of a TIFF in tiles nothing is kept, so it is decoded again.
+        """Decode a file now, to memory or, of more than 100 MB, to a temporary file; without it the first rows do.
 
         Raises:
             CnlrnError: the file is damaged or cut short.
         """
         with damage(self.name):
-            self.image.avg()
+            self.image(0, 0)
 
     def samples(self) -> Pixels:
         """All samples, height x width x bands. CnlrnError as `decode`."""

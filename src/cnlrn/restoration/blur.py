@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn import images
 from cnlrn.engine import onnxfile
 from cnlrn.engine.onnx import open_session
 from cnlrn.errors import DamagedModel
@@ -139,7 +138,7 @@ def of_picture(estimator: BlurEstimator, picture: LazyPicture) -> Blur:
     colour = colour if colours == 3 else colour.bandjoin([colour, colour])
 
     def read(top: int, left: int, height: int, width: int) -> NDArray[Any]:
-        samples = images.as_array(colour.crop(left, top, width, height))
+        samples = LazyPicture(colour.crop(left, top, width, height), name=picture.name).samples()
         check_range(samples, picture.name)
         return samples
 

@@ -80,7 +80,7 @@ def open_file(file: PictureFile) -> LazyPicture:
             tags.pieces(page)
             tiff_damage.check(page)
         usual = _is_usual(page)
-        image = file.load("tiffload", page=number, fail_on=page.fault) if usual else _unusual(page, file.name)
+        image = _usual(file, number, page) if usual else _unusual(page, file.name)
         image, notes = _without_extras(image, page, file.name)
         space = _space(page)
     except Damaged as error:
@@ -198,6 +198,15 @@ def _is_usual(page: Page) -> bool:
     if page.photometric == _WHITE_IS_ZERO:
         plain = plain and not is_float
     return plain and _is_layout_usual(page) and page.photometric in (_WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _INKS)
+
+
+def _usual(file: PictureFile, number: int, page: Page) -> Any:
+    """The image of a page that libvips reads. Of tiles it decodes only those that are asked for, so all are, once."""
+    image = file.load("tiffload", page=number, fail_on=page.fault)
+    if page.is_tiled and not file.keep:
+        with vips.damage(file.name):
+            image.avg()
+    return image
 
 
 def _unusual(page: Page, name: str) -> Any:
