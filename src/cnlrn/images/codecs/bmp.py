@@ -53,7 +53,8 @@ def open_file(file: PictureFile) -> LazyPicture:
     notes: tuple[str, ...] = ()
     if kind == _EMBEDDED:
         start, length = struct.unpack_from("<II", content, _HEADER + 112)
-        colour.set_profile(picture, content[_HEADER + start : _HEADER + start + length])
+        if icc := content[_HEADER + start : _HEADER + start + length]:
+            colour.set_profile(picture, icc)
     elif kind == _LINKED:
         notes = (f"{file.name}: its colour profile is another file and is left out",)
     return file.picture(picture, _calibrated(content) if kind == _CALIBRATED else None, notes, suffix=".bmp")

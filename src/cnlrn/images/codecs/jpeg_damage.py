@@ -62,7 +62,7 @@ def _decodes(jpeg: bytes | mmap.mmap) -> bool:
 
 
 def _only_scan(data: bytes | mmap.mmap) -> int | None:
-    """Where the coded samples of the first scan begin; None if the file is of a kind that `is_sound` does not look at."""
+    """Where the coded samples of the first scan begin; None if `is_sound` does not look at files of its kind."""
     at, samples = len(_START), 0
     while at + 4 <= len(data) and data[at] == 0xFF:
         kind, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4])

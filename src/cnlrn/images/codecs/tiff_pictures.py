@@ -95,7 +95,8 @@ def _only_page(file: PictureFile) -> tuple[int, Page]:
     """
     if file.content[8:10] == b"CR":
         _refuse_raw(file.name)
-    whole, reduced = [], []
+    whole: list[tuple[int, Page]] = []
+    reduced: list[tuple[int, Page]] = []
     for number, page in enumerate(tags.pages(file.content)):
         if tags.DNG in page or page.photometric in _RAW:
             _refuse_raw(file.name)
