@@ -64,3 +64,11 @@ def test_every_model_that_is_shipped_is_what_its_card_says() -> None:
 
 def test_the_default_is_the_compact_model() -> None:
     assert DEFAULT == "cnlrn-s"
+
+
+def test_the_page_on_the_models_names_every_source_of_every_card():
+    page = (Path(__file__).parents[1] / "docs" / "model-card.md").read_text(encoding="utf-8")
+    sources = [f"| {data['name']} | {data['licence']} |" for card in cnlrn.models() for data in card.data]
+    shown = [source for source in sources if "the weights of" not in source]
+    assert shown
+    assert [source for source in shown if source not in page] == []

@@ -40,9 +40,9 @@ def test_shipped_models_pass(name: str) -> None:
 
 
 def test_metadata_are_told_as_what_they_are(tmp_path: Path) -> None:
-    told = {"context": "0", "survey": "yes", "levels": "8:32:0,4:16:12", "preset": '{"group_blocks": 1, "rate": 0.5}'}
+    told = {"context": "0", "survey": "yes", "levels": "4:32:0,2:16:12:2", "preset": '{"group_blocks": 1, "rate": 0.5}'}
     file = write_tiny_model(tmp_path / "tiny.onnx", **told)
-    levels = (Level(8, 32, 0), Level(4, 16, 12))
+    levels = (Level(4, 32, 0, 4), Level(2, 16, 12, 2))
     expected = Metadata("tiny", (1, 2, 4), 4, 0, True, levels, {"group_blocks": 1, "rate": 0.5})
     assert onnxfile.check(file.read_bytes()) == expected
 
@@ -58,7 +58,21 @@ def test_metadata_are_told_as_what_they_are(tmp_path: Path) -> None:
         ("context", ["-1", "-80", "1000000000", "none", "1.5"]),
         (
             "levels",
-            ["8", "8:32", "0:32:1", "8:0:1", "8:32:-1", "8:32:", "8:99999:1", "a:b:c", "8:32:1,,4:1:1", "8:32:1:9"],
+            [
+                "8",
+                "8:32",
+                "0:32:1",
+                "8:0:1",
+                "8:32:-1",
+                "8:32:",
+                "8:99999:1",
+                "a:b:c",
+                "8:32:1,,4:1:1",
+                "8:32:1:9",
+                "8:32:1",
+                "2:32:1:3",
+                "2:32:1:2:2",
+            ],
         ),
         ("name", ["", "  ", "a\nb", "\x1b[31m", "x" * 101]),
         (

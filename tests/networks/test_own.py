@@ -127,6 +127,17 @@ def test_its_levels_draw_what_the_compact_cascades_drew(tmp_path: Path):
         torch.testing.assert_close((drawn - expected)[inner], smooth[inner], atol=0.05, rtol=0)
 
 
+def test_plain_gray_is_drawn_as_it_is_from_the_weights_of_a_cascade():
+    torch.manual_seed(0)
+    own, cascade = networks.build("cnlrn-own"), networks.build("cnlrn-xs")
+    torch.nn.init.constant_(cascade.exit2.bias, -0.4)
+    own.begin_with(cascade.state_dict())
+    gray = torch.full((1, 3, 64, 64), 0.5)
+    with torch.no_grad():
+        drawn = own.near.draw(gray, own.near(gray, torch.zeros(1, own.near.surveyed)))
+    assert (drawn - 0.5)[..., 48:-48, 48:-48].mean((2, 3)).abs().max() < 0.01
+
+
 def test_a_cascade_of_other_widths_is_refused(tmp_path: Path):
     other = networks.build("cnlrn-xs", {"width": 16, "group_blocks": 5})
     save_weights(other, tmp_path / "cascade.safetensors", half=False)
@@ -140,7 +151,8 @@ def test_nothing_beyond_a_context_reaches_what_is_made_and_something_within_does
     net = networks.build("cnlrn-own", {"group_blocks": 2, "quarter_blocks": 1})
     disturb(net)
     index = ("coarse", "fine", "near").index(name)
-    reduction, _, context = net.coarse_to_fine[index]
+    level = net.coarse_to_fine[index]
+    reduction, context = level.reduction, level.context
     cell = net.cell
     side = -(-(2 * context + cell) // net.multiple) * net.multiple
     photo = torch.rand(1, 3, side, side, requires_grad=True)

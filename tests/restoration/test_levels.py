@@ -20,9 +20,12 @@ PRESET = OwnSizePreset(
     quarter_blocks=1,
     group_blocks=1,
     attention_width=16,
-    rich_width=4,
-    joining_width=16,
-    joining_blocks=1,
+    up_width=4,
+    near_half_width=16,
+    near_quarter_width=16,
+    near_group_blocks=1,
+    near_attention_width=16,
+    near_up_width=4,
     survey_width=16,
 )
 
@@ -31,10 +34,10 @@ PRESET = OwnSizePreset(
 def network() -> OwnSizeCNLRN:
     torch.manual_seed(0)
     net = OwnSizeCNLRN(PRESET).eval()
-    tunings = (net.coarse_tuning, net.fine_tuning, net.joining_tuning)
-    for weight in (net.from_coarse.weight, net.detail.weight, *(tuning.outer.weight for tuning in tunings)):
-        torch.nn.init.normal_(weight, std=0.05)
-    net.exit.weight.data.mul_(20)
+    levels = (net.coarse, net.fine, net.near)
+    zeros = (net.from_coarse, net.fine_detail, net.from_fine, net.near_detail, net.shares, net.change)
+    for layer in (*zeros, *(level.tuning.outer for level in levels), *(level.exit for level in levels)):
+        torch.nn.init.normal_(layer.weight, std=0.05)
     return net
 
 

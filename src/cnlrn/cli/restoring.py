@@ -110,7 +110,7 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
         results = f", {left_out} left out (results themselves, such as {example})" if left_out else ""
         ignored = f", {search.ignored} other files ignored" if search.ignored else ""
         say(
-            f"{counts['done']} restored, {counts['skipped'] - left_out} skipped (there already){results}, "
+            f"{counts['done']} restored, {counts['skipped'] - left_out} skipped (already there){results}, "
             f"{counts['failed']} failed{ignored}, in {seconds:.1f} s"
         )
     for complaint in complaints:

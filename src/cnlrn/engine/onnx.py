@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_BYTES, _OWN_SIZE_BYTES, _REDUCED_BYTES, _LEVEL_BYTES = 1350, 310, 60, 600
+_BYTES, _OWN_SIZE_BYTES, _REDUCED_BYTES, _LEVEL_BYTES = 1350, 75, 65, 255
 """For a pixel of the LR picture: of a network that enlarges, of one for a photo at its own size, and of what its levels
 reduce the photo to; and for a pixel of a level. Those of the picture itself are counted."""
 _SURVEYED = 2**20  # LR pixels that are surveyed at once, unless one part has more

@@ -35,11 +35,15 @@ Buffer = bytes | memoryview
 
 
 class Level(NamedTuple):
-    """What a network that works coarse to fine makes of the whole picture at one of its levels."""
+    """What a network that works coarse to fine makes of the whole picture at one of its levels.
+
+    A level's tiles begin and end at multiples of `multiple` pixels of the picture.
+    """
 
     reduction: int
     channels: int
     context: int
+    multiple: int
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def _checked(facts: dict[str, str]) -> Metadata:
         raise ValueError("its metadata name a scale twice")
     context = _number(facts, "context", facts["context"], least=0) if facts["context"] else None
     multiple = _number(facts, "multiple", facts["multiple"])
-    survey, levels = facts.get("survey") == "yes", _levels(facts)
+    survey, levels = facts.get("survey") == "yes", _levels(facts, multiple)
     return Metadata(name, scales, multiple, context, survey, levels, _preset(facts.get("preset", "{}")))
 
 
@@ -140,16 +144,18 @@ def _number(facts: dict[str, str], key: str, text: str, least: int = 1) -> int:
     return int(text)
 
 
-def _levels(facts: dict[str, str]) -> tuple[Level, ...]:
+def _levels(facts: dict[str, str], multiple: int) -> tuple[Level, ...]:
+    """The levels; in files of earlier versions they have no multiple of their own."""
     levels = []
     for text in facts["levels"].split(",") if facts.get("levels") else ():
-        reduction, channels, context = text.split(":") if text.count(":") == 2 else ("", "", "")
-        level = Level(
-            _number(facts, "levels", reduction),
-            _number(facts, "levels", channels),
-            _number(facts, "levels", context, least=0),
-        )
-        levels.append(level)
+        parts = text.split(":")
+        if len(parts) not in (3, 4):
+            parts = ["", "", ""]
+        reduction, channels = (_number(facts, "levels", part) for part in parts[:2])
+        own = _number(facts, "levels", parts[3]) if parts[3:] else multiple
+        if multiple % own or own % reduction:
+            raise ValueError(f"its metadata's levels are {facts['levels'][:20]!r}, whose tiles fit no picture")
+        levels.append(Level(reduction, channels, _number(facts, "levels", parts[2], least=0), own))
     return tuple(levels)
 
 

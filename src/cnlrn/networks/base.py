@@ -27,12 +27,14 @@ class LevelOfDetail(NamedTuple):
     """One level of a network that works coarse to fine: its features are made of the whole picture before the next's.
 
     `reduction`: how many pixels of the picture a feature is wide and high. `channels`: of a feature. `context`: pixels
-    of the picture around a tile after which the tile's features equal those of the whole.
+    of the picture around a tile after which the tile's features equal those of the whole. `multiple`: a tile begins and
+    ends at multiples of so many pixels of the picture, which divide the network's own.
     """
 
     reduction: int
     channels: int
     context: int
+    multiple: int
 
 
 class RestorationNetwork(nn.Module):

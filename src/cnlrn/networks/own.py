@@ -35,6 +35,8 @@ _WHITE, _NEARLY = 0.98, 0.92
 """Values from which light may have been clipped surely, and possibly."""
 _CLIPPED_SHARE = 0.05
 """Of a cell's pixels that are white, from which its light is not known."""
+_DECIDED = 30.0
+"""A logit of the mixture beyond which nothing changes."""
 _UNTOUCHED = 2.0
 """By how much the photo outweighs its drawings before training."""
 
@@ -128,8 +130,8 @@ class Level(nn.Module):
     def __init__(self, preset: CompactPreset, reduction: int) -> None:
         """Widths and counts from the preset; the photo is reduced by `reduction`, and drawn x4 or, of half size, x2."""
         super().__init__()
-        self.reduction = reduction
         self.scale = min(reduction, 4)
+        self.surveyed = 3 * (2 * preset.survey_width + 1)
         self.deblur = DeblurringModule(preset)
         self.body = NonLocalGroup(preset)
         self.upsample = conv3(preset.width, 4 * preset.up_width)
@@ -146,9 +148,23 @@ class Level(nn.Module):
 
     def draw(self, picture: Tensor, features: Tensor) -> Tensor:
         """The picture sharp, (n, 3, scale*h, scale*w), from its features."""
-        difference = self.exit(F.pixel_shuffle(F.relu(self.upsample(features)), 2))
-        drawn: Tensor = self.enlarged(picture) + F.pixel_shuffle(difference, self.scale // 2)
+        drawn: Tensor = self.enlarged(picture) + F.pixel_shuffle(self._difference(features), self.scale // 2)
         return drawn
+
+    @torch.no_grad()
+    def leave_plain(self) -> None:
+        """Have plain gray drawn as it is. A compact cascade may add anything to it, as that is taken out again; between
+        drawings in a mixture it would be seen."""
+        gray = torch.full((1, 3, 64, 64), 0.5)
+        added = self._difference(self(gray, torch.zeros(1, self.surveyed)))
+        means = added[..., 24:-24, 24:-24].reshape(3, -1).mean(1)
+        assert self.exit.bias is not None
+        self.exit.bias -= means.repeat_interleave(added.shape[1] // 3)
+
+    def _difference(self, features: Tensor) -> Tensor:
+        """To the enlarged picture, (n, 3k, 2h, 2w), k samples of a colour side by side."""
+        difference: Tensor = self.exit(F.pixel_shuffle(F.relu(self.upsample(features)), 2))
+        return difference
 
 
 class OwnSizeCNLRN(RestorationNetwork):
@@ -164,10 +180,17 @@ class OwnSizeCNLRN(RestorationNetwork):
         grid = reduced.patch * reduced.window
         self.multiple = _COARSE * grid
         self.cell = self.multiple // 2
-        self.coarse_to_fine = (
-            LevelOfDetail(_COARSE, width, _context(_COARSE, reduced)),
-            LevelOfDetail(_FINE, width + 12, _context(_FINE, reduced)),
-            LevelOfDetail(1, 3, _context(_NEAR, near)),
+        drawn_from_fine = 3 * (_FINE - 1) + 3 * _FINE  # how far the fine level's drawing sees beyond its features
+        contexts = (
+            _COARSE * reach_of_features(reduced) + 3 * (_COARSE - 1),
+            _FINE * reach_of_features(reduced) + 3 * (_FINE - 1) + _FINE,
+            _NEAR * reach_of_features(near) + drawn_from_fine + 2 * _NEAR + 1,
+        )
+        self.coarse_to_fine = tuple(
+            LevelOfDetail(made, channels, -(-context // (size * grid)) * size * grid, size * grid)
+            for made, channels, context, size in zip(
+                (_COARSE, _FINE, 1), (width, width + 12, 6), contexts, (_COARSE, _FINE, _NEAR), strict=True
+            )
         )
         self.context = -(-self.cell * 3 // 2 // self.cell) * self.cell
         self.halved = Halved()
@@ -205,21 +228,24 @@ class OwnSizeCNLRN(RestorationNetwork):
             if all(place in own and value.shape == own[place].shape for place, value in level.items()):
                 taken |= level
         if not taken:
-            raise CnlrnError("these weights of a cascade fit no level of this network: its widths or counts are others")
+            raise CnlrnError("these weights of a cascade fit no level of this network: its widths or counts differ")
         self.load_state_dict(taken, strict=False)
+        for name in ("near", "fine", "coarse"):
+            if f"{name}.exit.bias" in taken:
+                getattr(self, name).leave_plain()
 
     def forward(
         self, lr: Tensor, scale: int = 1, survey: Tensor | None = None, features: Tensor | None = None
     ) -> Tensor:
-        """See `RestorationNetwork.forward`; `survey` is that of the whole photo and `features` the near level's
-        difference to it, made of `lr` itself if None."""
+        """See `RestorationNetwork.forward`; `survey` is that of the whole photo and `features` are the near
+        level's differences to it, made of `lr` itself if None."""
         self.check_scale(scale)
         if features is None:
             survey = self.survey(lr) if survey is None else survey
             for index in range(len(self.coarse_to_fine)):
                 features = self.level(index, lr, survey, features)
         assert features is not None
-        return self._steadied(lr, features)
+        return self._steadied(lr, *features.chunk(2, 1))
 
     def outputs(self, lr: Tensor, survey: Tensor | None = None, features: Tensor | None = None) -> dict[int, Tensor]:
         """See `RestorationNetwork.outputs`."""
@@ -231,8 +257,8 @@ class OwnSizeCNLRN(RestorationNetwork):
         return torch.cat(surveys, 1)
 
     def level(self, index: int, lr: Tensor, survey: Tensor | None, before: Tensor | None) -> Tensor:
-        """See `RestorationNetwork.level`: 0 is the coarse level, 1 the fine one with the coarse one's drawing, 2 the
-        difference of the mixture to the photo."""
+        """See `RestorationNetwork.level`: 0 is the coarse level, 1 the fine one with the coarse one's drawing, 2
+        are two differences to the photo: that of the mixture, and a change to it."""
         assert survey is not None
         half, quarter, eighth = self._reduced(lr)
         if index == 0 or before is None:
@@ -248,7 +274,7 @@ class OwnSizeCNLRN(RestorationNetwork):
 
     def project_target(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """See `RestorationNetwork.project_target`: `target` with the light of `lr`."""
-        return self._steadied(lr, target - lr)
+        return self._steadied(lr, torch.zeros_like(lr), target - lr)
 
     def _drawings(
         self, lr: Tensor, half: Tensor, quarter: Tensor, survey: Tensor, fine: Tensor, coarse_drawing: Tensor
@@ -261,14 +287,15 @@ class OwnSizeCNLRN(RestorationNetwork):
         return [self.near.draw(half, features), fine_drawing, self.doubled(coarse_drawing)], features
 
     def _mixed(self, lr: Tensor, survey: Tensor, drawings: list[Tensor], features: Tensor) -> Tensor:
-        """The difference to the photo of a mixture of it and its drawings, (n, 3, h, w)."""
+        """The difference to the photo of a mixture of it and its drawings, and a change to that, (n, 6, h, w)."""
         (gate,) = self.gate(survey)
         shares = F.pixel_shuffle(self.shares(features), _NEAR) + gate.reshape(-1, 4, 1, 1)
-        of_drawings = torch.softmax(shares, 1)[:, 1:]
-        difference: Tensor = F.pixel_shuffle(self.change(features), _NEAR)
+        shares = torch.exp(shares.clamp(-_DECIDED, _DECIDED))  # a softmax over channels is slow in engines
+        of_drawings = shares[:, 1:] / shares.sum(1, keepdim=True)
+        difference = torch.zeros_like(lr)
         for index, drawing in enumerate(drawings):
             difference = difference + of_drawings[:, index : index + 1] * (drawing - lr)
-        return difference
+        return torch.cat([difference, F.pixel_shuffle(self.change(features), _NEAR)], 1)
 
     def _reduced(self, lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The photo at a half, a quarter and an eighth of each side."""
@@ -276,14 +303,17 @@ class OwnSizeCNLRN(RestorationNetwork):
         quarter = self.halved(half)
         return half, quarter, self.halved(quarter)
 
-    def _steadied(self, photo: Tensor, difference: Tensor) -> Tensor:
-        """The photo with `difference`, less what that would add to the light around each pixel, so that colours cannot
-        drift; but where much of a cell is white, the light there was clipped and nobody knows it."""
-        excess = excess_light(photo, difference, self.cell)
+    def _steadied(self, photo: Tensor, drawn: Tensor, change: Tensor) -> Tensor:
+        """The photo with two differences, less what they would add to the light around each pixel, so that colours
+        cannot drift. But where much of a cell is white, the light there was clipped and nobody knows it: `change` may
+        add and take some there, the drawings may not."""
+        by_drawings = excess_light(photo, drawn, self.cell)
+        by_change = excess_light(photo, drawn + change, self.cell) - by_drawings
         white = ((photo.amax(1, keepdim=True) - _NEARLY) / (_WHITE - _NEARLY)).clamp(0, 1)
         known = (1 - F.avg_pool2d(white, self.cell) / _CLIPPED_SHARE).clamp(0, 1)
-        steady = F.interpolate(excess * known, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
-        return photo + difference - steady
+        excess = by_drawings + known * by_change
+        steady = F.interpolate(excess, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
+        return photo + drawn + change - steady
 
 
 def _of_level(state: Mapping[str, Tensor], name: str, size: int, scale: int) -> dict[str, Tensor]:
@@ -300,12 +330,3 @@ def _of_level(state: Mapping[str, Tensor], name: str, size: int, scale: int) -> 
         elif part in ("upsample1", f"exit{scale}"):
             level[f"{name}.{'exit' if part != 'upsample1' else 'upsample'}.{rest}"] = value
     return level
-
-
-def _context(reduction: int, preset: CompactPreset) -> int:
-    """Pixels of the photo around a tile after which a level's features and drawings are exact, on the level's grid."""
-    features = reduction * reach_of_features(preset)
-    entering = 2 * _COARSE * 4 if reduction < _COARSE else 0  # the drawing of a level before, and what it is drawn on
-    reducing = 4 * (reduction - 1)
-    grid = reduction * preset.patch * preset.window
-    return -(-(features + reducing + entering) // grid) * grid

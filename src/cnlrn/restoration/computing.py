@@ -77,8 +77,17 @@ class Computing:
                 made = Spool(*sides, level.channels * len(self._turns), np.float32, target)
                 levels.enter_context(made)
                 area = self._area(memory, level)
+                parts = blocks(
+                    make,
+                    scale=1,
+                    reduction=reduction,
+                    tile_multiple=level.multiple,
+                    area=area,
+                    context=level.context,
+                    features=features,
+                )
                 for block in _told(
-                    blocks(make, scale=1, reduction=reduction, area=area, context=level.context, features=features),
+                    parts,
                     sides[0] * sides[1],
                     progress,
                     index,
@@ -130,8 +139,8 @@ class Computing:
 
     @property
     def _unit(self) -> int:
-        """How many pixels of the picture a pixel of the network's finest level is wide and high."""
-        return min((level.reduction for level in self.engine.levels), default=1)
+        """By how much larger, in each side, a part of a picture has to be for a network that works on reduced ones."""
+        return max((level.reduction // 2 for level in self.engine.levels), default=1)
 
     def _surveys(self, parts: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:
         """The engine's survey of a picture from parts (n, 3, h, w) of it, for each turn of `_turns`."""
@@ -261,7 +270,7 @@ def _part(image: Any, rows: slice, columns: slice, name: str) -> Pixels:
 def _windows(image: Any, multiple: int, unit: int, name: str) -> list[Pixels]:
     """What a survey looks at: a libvips image, padded as for restoring, or evenly spread windows of a large one.
 
-    `unit`: by how much sizes are larger for a network whose finest level is reduced.
+    `unit`: by how much sizes are larger for a network that works on reduced pictures.
     """
     surveyed, window = _SURVEYED * unit**2, _WINDOW * unit
     if image.width * image.height <= surveyed:

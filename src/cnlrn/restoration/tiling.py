@@ -126,14 +126,15 @@ def blocks(
     area: int,
     context: int | None,
     multiple: int,
+    tile_multiple: int | None = None,
     border: int = 0,
-    reduction: int = 1,
+    reduction: int | None = None,
     features: tuple[Read, int] | None = None,
 ) -> Iterator[Block]:
     """Restore a picture tile by tile.
 
     Args:
-        restore: takes a rows x columns x channels piece of the LR picture, its sides multiples of `multiple`, and
+        restore: takes a rows x columns x channels piece of the LR picture, its sides multiples of that of tiles, and
             returns it `scale` times as high and wide, float32 or integers; with `features` it takes their piece too.
         read: gives a part of the LR picture, rows x columns x channels.
         height, width: of the LR picture, from 1x1. It is padded up to `multiple`, tiled or not, see `border`.
@@ -141,23 +142,25 @@ def blocks(
         area: LR pixels that may be computed at once, context included; the smallest tile may need more.
         context: how far `restore` looks, LR pixels; None when it looks everywhere: a picture that needs more than one
             tile then has them blended over 2 x `BLEND` pixels.
-        multiple: grid of the tiles, LR pixels.
+        multiple: of which the sides of the padded picture are multiples, LR pixels.
+        tile_multiple: the grid of the tiles, LR pixels, which divides `multiple`; None for `multiple`.
         border: by how much at least the picture is padded with its edge pixels on each side, evenly. With 0 it is
             padded as `pad` does, to the right and below as far as `multiple` needs it.
-        reduction: `restore` returns so many times fewer rows and columns, and all of the padded picture is wanted; with
-            it `scale` is 1.
+        reduction: if given, `restore` returns so many times fewer rows and columns, of which all are wanted, those of
+            the padding too; `scale` is 1 then.
         features: gives a part of an array so many times smaller than the padded picture.
 
     Yields:
         parts of the restored picture, as `restore` returns them, which cover it without overlaps; with `reduction`,
         of the padded one. None is as large as a strip across the longer side of a large picture.
     """
-    margin = _up(BLEND if context is None else context, multiple)
+    step = tile_multiple or multiple
+    margin = _up(BLEND if context is None else context, step)
     smallest = 2 * margin if context is None else 1
-    whole = reduction > 1
+    whole = reduction is not None
     sides = tuple(_side(size, multiple, border) for size in (height, width))
-    tile = grid(sides[0].total, sides[1].total, area=area, margin=margin, multiple=multiple, smallest=smallest)
-    spans = [list(_spans(side, step, margin, whole)) for side, step in zip(sides, tile, strict=True)]
+    tile = grid(sides[0].total, sides[1].total, area=area, margin=margin, multiple=step, smallest=smallest)
+    spans = [list(_spans(side, length, margin, whole)) for side, length in zip(sides, tile, strict=True)]
 
     def restored(rows: _Span, columns: _Span) -> NDArray[Any]:
         piece = _shown(read, sides, (rows, columns))
@@ -172,11 +175,11 @@ def blocks(
     for rows in spans[0]:
         for columns in spans[1]:
             samples = restored(rows, columns)
-            for axis, span in enumerate((rows.over(reduction), columns.over(reduction))):
+            for axis, span in enumerate((rows.over(reduction or 1), columns.over(reduction or 1))):
                 start = (span.start - span.outer_start) * scale
                 samples = _cut(samples, axis, start, start + (span.stop - span.start) * scale)
             top, left = (
-                span.start // reduction if whole else (span.start - side.before) * scale
+                span.start // reduction if reduction else (span.start - side.before) * scale
                 for span, side in zip((rows, columns), sides, strict=True)
             )
             yield Block(top, left, samples)

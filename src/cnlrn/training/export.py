@@ -54,8 +54,8 @@ def export(network: RestorationNetwork, path: Path, name: str, preset: Mapping[s
     works coarse to fine has the outputs `made0`, `made1`, ... (n, channels, h/reduction, w/reduction), each made of the
     one before, `level0`, ..., and needs the last level for its exits. The metadata hold `name`, `preset` (a JSON object
     of the hyper-parameters in which the network differs from the preset of that name), `multiple`, `context` (empty:
-    whole picture), `scales`, `survey` ("yes" if there is one), `levels` ("REDUCTION:CHANNELS:CONTEXT" each, by commas)
-    and `version` (of this package). The file appears whole or not at all.
+    whole picture), `scales`, `survey` ("yes" if there is one), `levels` ("REDUCTION:CHANNELS:CONTEXT:MULTIPLE" each, by
+    commas) and `version` (of this package). The file appears whole or not at all.
 
     Raises:
         CnlrnError: ONNX Runtime's outputs differ from torch's by more than 1e-4 (of the largest value, if
@@ -102,7 +102,9 @@ def _serialised(network: RestorationNetwork, name: str, preset: Mapping[str, flo
         "context": "" if network.context is None else str(network.context),
         "scales": ",".join(map(str, network.scales)),
         "survey": "yes" if told else "",
-        "levels": ",".join(f"{one.reduction}:{one.channels}:{one.context}" for one in network.coarse_to_fine),
+        "levels": ",".join(
+            f"{one.reduction}:{one.channels}:{one.context}:{one.multiple}" for one in network.coarse_to_fine
+        ),
         "version": version("cnlrn"),
     }
     onnx.helper.set_model_props(model, facts)
@@ -162,7 +164,7 @@ def _known(card_file: Path) -> dict[str, Any]:
     try:
         known = json.loads(card_file.read_bytes())
     except ValueError as error:
-        raise CnlrnError(f"{card_file} is not JSON ({error}); mend or remove it") from error
+        raise CnlrnError(f"{card_file} is not JSON ({error}); repair or remove it") from error
     if not isinstance(known, dict) or not known.keys() <= {field.name for field in fields(Card)}:
         raise CnlrnError(f"{card_file} is no card of a model; move it away, or choose another folder")
     return known

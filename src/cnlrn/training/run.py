@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -41,10 +41,11 @@ from cnlrn.training.validation import open_sets
 log = logging.getLogger(__name__)
 
 
-def train(recipe: Recipe, out: Path, init: Path | None = None, minutes: float = math.inf) -> Training:
+def train(recipe: Recipe, out: Path, init: Sequence[Path] = (), minutes: float = math.inf) -> Training:
     """Run `recipe` in the folder `out`, going on from its last checkpoint where it has one.
 
-    `init` holds weights to begin with (a stage-1 file of the deblurring module alone will do; not used when going on).
+    `init` are files of weights to begin with, one after the other (a stage-1 file of the deblurring module alone will
+    do; not used when going on).
     The run ends after `recipe.steps` steps or at the first checkpoint after `minutes`. It leaves `weights.safetensors`
     (averaged weights, float16), `best.safetensors` (those of the highest mean PSNR in validation), `run.json` (recipe,
     hours, steps, figures), `recipe.yaml`, `losses.csv`, `validation.csv`, TensorBoard's logs, `last.ckpt`, and in
@@ -56,8 +57,9 @@ def train(recipe: Recipe, out: Path, init: Path | None = None, minutes: float = 
     make_folder(out)
     if folder.states.are_there():
         _resume(training)
-    elif init is not None:
-        initialise(training.network, init)
+    elif init:
+        for weights in init:
+            initialise(training.network, weights)
         training.average.load_state_dict(training.network.state_dict())
     if writes:
         folder.write("recipe.yaml", yaml.safe_dump(plain(recipe), sort_keys=False))
@@ -179,8 +181,8 @@ def _resume(training: Training) -> None:
     state = training.folder.states.newest()
     training.load_state(state)
     if state["recipe"] != plain(training.recipe):
-        log.warning("%s holds a run of another recipe; it goes on with the present one", out)
-    log.info("going on from step %d of %s", training.step, out)
+        log.warning("%s holds a run of another recipe; it resumes with the current one", out)
+    log.info("resuming from step %d of %s", training.step, out)
 
 
 def _summary(training: Training) -> dict[str, object]:
