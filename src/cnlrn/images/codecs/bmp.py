@@ -11,6 +11,7 @@ from cnlrn.errors import CnlrnError
 from cnlrn.images import colour
 from cnlrn.images.codec import PictureFile
 from cnlrn.images.codecs import bmp_header
+from cnlrn.images.metadata import plausible
 from cnlrn.images.picture import LazyPicture, as_vips
 from cnlrn.images.profiles import D65, ColourSpace
 from cnlrn.images.source import Content
@@ -48,7 +49,8 @@ def open_file(file: PictureFile) -> LazyPicture:
     except Exception as error:  # Pillow lets through whatever its parsers stumble over
         raise failure(file.name, error) from error
     interpretation = "b-w" if mode == "L" else "srgb"
-    picture = as_vips(samples).copy(interpretation=interpretation, xres=across, yres=down)
+    xres, yres = plausible(across, down)
+    picture = as_vips(samples).copy(interpretation=interpretation, xres=xres, yres=yres)
     kind = _kind_of_space(content)
     notes: tuple[str, ...] = ()
     if kind == _EMBEDDED:
