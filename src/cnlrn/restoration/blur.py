@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn import images
 from cnlrn.engine import onnxfile
+from cnlrn.engine.onnx import open_session
 from cnlrn.errors import DamagedModel
 from cnlrn.images import LazyPicture
 from cnlrn.images.picture import check_range
@@ -40,7 +40,6 @@ _STRAIGHT = 0.25
 """Elongation from which a shake has a direction."""
 _UNCOMPRESSED = 97.5
 """JPEG quality from which nothing of it is seen."""
-_QUIET = 4  # only what is fatal: every other error comes as an exception
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,6 @@ class BlurEstimator:
         Raises:
             CnlrnError: the files are missing or damaged.
         """
-        import onnxruntime
-
         try:
             model = (folder / "blur.onnx").read_bytes()
             expected = json.loads((folder / "blur.json").read_bytes())["sha256"]
@@ -101,14 +98,8 @@ class BlurEstimator:
             raise DamagedModel(f"{folder / 'blur.json'} is damaged; install cnlrn again") from error
         if hashlib.sha256(model).hexdigest() != expected:
             raise DamagedModel(f"{folder / 'blur.onnx'} is damaged (its checksum differs); install cnlrn again")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = _QUIET
         self._see, self._tell = (
-            onnxruntime.InferenceSession(
-                onnxfile.keep_output(model, output), options, providers=["CPUExecutionProvider"]
-            )
-            for output in ("seen", "told")
+            open_session(onnxfile.keep_output(model, output), threads) for output in ("seen", "told")
         )
 
     def estimate(self, given: NDArray[Any]) -> Blur:
@@ -161,7 +152,7 @@ def of_picture(estimator: BlurEstimator, picture: LazyPicture) -> Blur:
     colour = colour if colours == 3 else colour.bandjoin([colour, colour])
 
     def read(top: int, left: int, height: int, width: int) -> NDArray[Any]:
-        samples = images.as_array(colour.crop(left, top, width, height))
+        samples = LazyPicture(colour.crop(left, top, width, height), name=picture.name).samples()
         check_range(samples, picture.name)
         return samples
 

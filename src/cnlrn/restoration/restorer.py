@@ -309,7 +309,8 @@ class Restorer:
         """
         forks.check()
         width, height = plan.result_width, plan.result_height
-        images.format_of(target.suffix if target else suffix).check_size(width, height)
+        pixel = picture.dtype.itemsize * picture.image.bands
+        images.format_of(target.suffix if target else suffix).check_size(width, height, pixel)
         model = self._model_for(plan.action)
         exit_ = 1 if plan.action == "leave" else model._exit(max(width / picture.width, height / picture.height))
         exit_height, exit_width = picture.height * exit_, picture.width * exit_
