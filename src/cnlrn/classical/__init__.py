@@ -9,6 +9,7 @@ and deblur by it; the others are given it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from cnlrn.classical.a_plus import a_plus
@@ -48,7 +49,7 @@ KERNELS: dict[str, BlindKernel] = {
 }
 """How each blind system estimates a kernel, by the names of `cnlrn restore --method`."""
 
-ENLARGING = {"a-plus": a_plus, "scsr": scsr}
+ENLARGING: dict[str, Callable[[Float], Float]] = {"a-plus": a_plus, "scsr": scsr}
 """The systems that make pictures four times as wide and high, by the same names."""
 
 __all__ = [

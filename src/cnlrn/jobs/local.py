@@ -121,8 +121,10 @@ def restore_all(
         restorer: what restores the pictures.
         jobs: the pictures and their targets, such as a `Search`.
         overwrite: replace existing targets.
-        strip, strength, force: as in `Restorer.restore`.
+        strip: as in `Restorer.restore`.
         compare: also write a before/after sheet beside each result, under the same rule.
+        strength: as in `Restorer.restore`.
+        force: as in `Restorer.restore`.
         progress: called with the computed share of the current picture, from 0 to 1.
     """
     wishes = _Wishes(overwrite, compare, force, {"strip": strip, "strength": strength, "progress": progress})
