@@ -36,7 +36,7 @@ def shipped_arrays(file: Path) -> dict[str, Float]:
     try:
         data = file.read_bytes()
         expected = json.loads(file.with_suffix(".json").read_bytes())["sha256"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedModel(f"the weights in {file.parent} cannot be read; install cnlrn again") from error
     if hashlib.sha256(data).hexdigest() != expected:
         raise DamagedModel(f"{file} is damaged (its checksum differs); install cnlrn again")
