@@ -68,6 +68,8 @@ class ClassicalRestorer(Restorer):
             raise CnlrnError(f"there is no method {method}: {nearest(method, methods)}")
         if kernel_file is not None and method in classical.ENLARGING:
             raise CnlrnError(f"{method} estimates no kernel; leave out --kernel")
+        if kernel_size is not None and method in classical.ENLARGING:
+            raise CnlrnError(f"{method} estimates no kernel; leave out the kernel's size")
         if kernel_size is not None and kernel_size < 1:
             raise CnlrnError(f"the kernel's size must be at least 1, not {kernel_size}")
         self._blind = classical.KERNELS.get(method)

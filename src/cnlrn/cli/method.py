@@ -1,4 +1,4 @@
-"""Carries out `cnlrn restore` with `--method` and `--kernel`: the systems of `cnlrn.classical`."""
+"""Carries out `cnlrn restore` with `--method`, `--kernel` and `--kernel-size`: the systems of `cnlrn.classical`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def restorer_of(
             the extra `classical` is not installed.
     """
     if method is None:
-        raise CnlrnError("--kernel goes with --method, which estimates the kernel: dark-channel, for example")
+        option = "--kernel" if kernel is not None else "--kernel-size"
+        raise CnlrnError(f"{option} goes with --method, which estimates the kernel: dark-channel, for example")
     for option, value in unfit.items():
         if value:
             raise CnlrnError(f"{option} goes with models, --method uses none; leave out one of them")

@@ -43,12 +43,19 @@ def restore(
     method: Annotated[
         str | None,
         typer.Option(
-            help="Estimate the blur's kernel and deblur with it, without a network, at the picture's own size: "
-            "dark-channel, fast-motion or unnatural-l0. See docs/classical.md."
+            help="Restore without a network. dark-channel, fast-motion and unnatural-l0 estimate the blur's kernel and "
+            "deblur with it, at the picture's own size; a-plus and scsr enlarge. See docs/classical.md."
         ),
     ] = None,
     kernel: Annotated[
         Path | None, typer.Option(help="With --method and one picture: also write the kernel as a picture.")
+    ] = None,
+    kernel_size: Annotated[
+        int | None,
+        typer.Option(
+            help="With a --method that deblurs: pixels a side that the kernel fits into. Default: by the estimate of "
+            "blur."
+        ),
     ] = None,
     scale: Annotated[
         float | None,
@@ -132,11 +139,12 @@ def restore(
 
         make = partial(RemoteRestorer, server, os.environ.get("CNLRN_TOKEN"), model)
     options: dict[str, Any] = {"overwrite": overwrite, "strip": strip, "strength": strength, "force": force}
-    if method is not None or kernel is not None:
+    if (method, kernel, kernel_size) != (None, None, None):
         from cnlrn.cli.method import restorer_of
 
         unfit = {"--model": model, "--ensemble": ensemble, "--device": device != "cpu", "--server": server}
         limits: dict[str, Any] = {"threads": threads, "tile": tile, "max_pixels": limit, "damaged": damaged}
+        limits["kernel_size"] = kernel_size
         make = restorer_of(method, kernel, inputs, output, overwrite=overwrite, unfit=unfit, **limits)
     if json and sys.stdout is None:
         raise CnlrnError("--json prints to stdout, which is closed")
