@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
 from cnlrn import images
 from cnlrn.engine.onnx import OnnxEngine
 from cnlrn.images import Picture
 
 PATIENCE = 60  # seconds; only a failure waits for so long
+
+Serve = Callable[..., TestClient]
+"""Starts a server with settings, and gives its client."""
 
 
 def png(width: int = 16, height: int = 12, suffix: str = ".png") -> bytes:

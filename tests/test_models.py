@@ -81,3 +81,11 @@ def test_a_file_is_run_as_it_is_and_a_model_without_eight_bits_says_so(folder: P
     with pytest.raises(CnlrnError, match="cnlrn-xs has no eight-bit version; choose the precision auto or float32"):
         find("cnlrn-xs", "int8")
     assert (fitting("cnlrn-xs", "int8"), fitting("cnlrn-xs", "auto")) == ("float32", "auto")
+
+
+def test_the_page_on_the_models_names_every_source_of_every_card():
+    page = (Path(__file__).parents[1] / "docs" / "model-card.md").read_text(encoding="utf-8")
+    sources = [f"| {data['name']} | {data['licence']} |" for card in cnlrn.models() for data in card.data]
+    shown = [source for source in sources if "the weights of" not in source]
+    assert shown
+    assert [source for source in shown if source not in page] == []

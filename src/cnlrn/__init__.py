@@ -1,10 +1,10 @@
-"""Turns a blurry, low-resolution picture into a sharp one, up to four times as wide and high.
+"""Turn blurry, low-resolution pictures into sharp ones, up to four times as wide and high.
 
     import cnlrn
-    sharp = cnlrn.restore("photo.jpg", output="sharp.png")
+    sharp = cnlrn.restore("photo.jpg", output="sharp.jpg")
 
-`restore` restores one picture, `inspect` tells how it is blurred and what would be done; a `Restorer` keeps its model
-loaded for many; `models()` lists the models.
+`restore` restores one picture. `inspect` shows how it is blurred and what would be done. A `Restorer` keeps its model
+loaded for many pictures. `models()` lists the models.
 """
 
 from __future__ import annotations

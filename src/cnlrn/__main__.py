@@ -1,6 +1,6 @@
 """The process of the command `cnlrn`, also as `python -m cnlrn`: its streams, its signals and its end.
 
-What the command does is in `cnlrn.cli`, which is imported late: importing takes a while, in which signals may come.
+`cnlrn.cli` does the work. It is imported late, because importing takes a while and signals may come meanwhile.
 """
 
 import os
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Have no file of the work become a standard stream, and messages go nowhere where stderr is closed."""
+    """Keep work files from becoming standard streams, and drop messages if stderr is closed."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)

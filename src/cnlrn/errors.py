@@ -1,5 +1,6 @@
-"""The exceptions that stand for a user's mistake: the message says what is wrong and what to do. And how messages
-show what a user gave: in one line of readable length, with the nearest name that is known."""
+"""The exceptions for a user's mistake. The message says what is wrong and what to do. This module also formats what a
+user gave for messages: in one line of readable length, with the nearest known name.
+"""
 
 import reprlib
 from collections.abc import Collection, Iterator
@@ -10,11 +11,11 @@ _READABLE = 80  # letters
 
 
 class CnlrnError(Exception):
-    """A mistake that the user can mend; commands print it and leave with exit code 2. Subclasses tell kinds apart."""
+    """A mistake that the user can correct. Commands print it and exit with code 2. Subclasses tell kinds apart."""
 
 
 class UnreadablePicture(CnlrnError):
-    """There is no such file, it may not be read, holds no picture, or is damaged."""
+    """The file does not exist, may not be read, holds no picture, or is damaged."""
 
 
 class UnsupportedPicture(CnlrnError):
@@ -22,23 +23,23 @@ class UnsupportedPicture(CnlrnError):
 
 
 class TooLarge(CnlrnError):
-    """A picture or result beyond a limit of pixels, bytes or memory, which the caller may be able to raise."""
+    """A picture or result exceeds a limit of pixels, bytes or memory. The caller may be able to raise the limit."""
 
 
 class NoSuchModel(CnlrnError):
-    """No model has the name that was given."""
+    """No model has the given name."""
 
 
 class DamagedModel(CnlrnError):
-    """A model's file is damaged, no model, or gives wrong results."""
+    """A model file is damaged, is no model, or gives wrong results."""
 
 
 class OutOfMemory(CnlrnError):
-    """A model failed, most often for want of memory; a smaller tile may help."""
+    """A model failed, most often for lack of memory. A smaller tile may help."""
 
 
 class OutputExists(CnlrnError):
-    """The file to write is there already, and nobody said that it may be replaced."""
+    """The file to write exists, and replacing it was not allowed."""
 
 
 class CannotWrite(CnlrnError):
@@ -46,7 +47,7 @@ class CannotWrite(CnlrnError):
 
 
 def nearest(wanted: str, known: Collection[str], prefix: str = "") -> str:
-    """What to do about a name that is not known: the nearest that is, after `prefix`, or all to choose from."""
+    """Advice on an unknown name: the nearest known one, after `prefix`, or all to choose from."""
     import difflib
 
     near = difflib.get_close_matches(wanted.lower(), known, n=1, cutoff=0.5)
@@ -54,13 +55,13 @@ def nearest(wanted: str, known: Collection[str], prefix: str = "") -> str:
 
 
 def cut(text: str, most: int = _READABLE) -> str:
-    """`text`, at most so many letters of it; those that cannot be printed, such as line ends, become U+FFFD."""
+    """`text`, cut to at most `most` letters. Letters that cannot be printed, such as line ends, become U+FFFD."""
     text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text[: most + 1])
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def shown(value: object) -> str:
-    """`value` as Python writes it, shortened inside where it is long or nested."""
+    """`value` as Python writes it, shortened inside if it is long or nested."""
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother = 2, _READABLE, _READABLE
     return cut(short.repr(value), _READABLE + 2)
@@ -68,9 +69,9 @@ def shown(value: object) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the context into a CannotWrite that names the file or folder `path`.
+    """Turn an OSError in the context into a CannotWrite that names the file or folder `path`.
 
-    Most errors of writing, such as a full disk, do not say of which file they are.
+    Most errors of writing, such as a full disk, do not name the file.
     """
     try:
         yield

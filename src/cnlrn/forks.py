@@ -24,6 +24,6 @@ def check() -> None:
         _used_in = here
     elif _used_in != here:
         raise CnlrnError(
-            "this process was forked from one that had loaded a model or restored a picture, and its threads are not "
-            "here; start processes by spawn (multiprocessing.get_context('spawn')), or restore only after the fork"
+            "this process was forked from one that had loaded a model or restored a picture, and its threads did not "
+            "survive; start processes by spawn (multiprocessing.get_context('spawn')), or restore only after the fork"
         )

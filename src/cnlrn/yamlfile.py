@@ -7,6 +7,7 @@ the dataclasses.
 """
 
 import dataclasses
+import inspect
 import math
 import re
 import types
@@ -135,8 +136,9 @@ Number = int | float
 class Schema:
     """How one sort of file is read: `what` it is called in messages, such as "recipe", and its tagged dataclasses.
 
-    `kinds` names the dataclasses of which a field may hold one or another (`A | B`). In the file the key `kind` tells
-    which; it can be left out where one of the other keys is itself the name of a kind.
+    `kinds` names the dataclasses of which a field may hold one or another (`A | B`, or a base class of theirs that is
+    abstract). In the file the key `kind` tells which; it can be left out where one of the other keys is itself the name
+    of a kind.
     """
 
     what: str
@@ -190,8 +192,10 @@ class Schema:
             return self._value(int if type(value) is int else float, value, where)
         if origin in (typing.Union, types.UnionType):
             if type(None) not in arguments:
-                return self._one_of_kinds(arguments, value, where)
+                return self._one_of_kinds(typing.cast(tuple[type, ...], arguments), value, where)
             return None if value is None else self._value(arguments[0], value, where)
+        if inspect.isabstract(kind):
+            return self._one_of_kinds((typing.cast(type, kind),), value, where)
         if dataclasses.is_dataclass(kind):
             return self._dataclass(typing.cast(type, kind), value, where)
         if origin is Literal and value in arguments:
@@ -230,8 +234,8 @@ class Schema:
                 raise CnlrnError(f"the {self.what} lacks {prefix}{field.name}")
         return cls(**{key: self._value(hints[key], item, f"{prefix}{key}") for key, item in value.items()})
 
-    def _one_of_kinds(self, classes: tuple[object, ...], value: object, where: str) -> object:
-        kinds = {name: cls for name, cls in self.kinds.items() if cls in classes}
+    def _one_of_kinds(self, classes: tuple[type, ...], value: object, where: str) -> object:
+        kinds = {name: cls for name, cls in self.kinds.items() if issubclass(cls, classes)}
         if not isinstance(value, Mapping):
             raise CnlrnError(f"{where} is {shown(value)}; expected keys and values, and kind one of {', '.join(kinds)}")
         if "kind" not in value and len(named := [key for key in value if key in kinds]) == 1:

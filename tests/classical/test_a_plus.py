@@ -8,7 +8,7 @@ import pytest
 from scenes import psnr, scene
 
 from cnlrn import classical
-from cnlrn.classical import a_plus_training
+from cnlrn.classical import a_plus_training, patches
 from cnlrn.classical.a_plus import FILE, Weights, shipped
 from cnlrn.classical.restorer import ClassicalRestorer
 from cnlrn.degradation.resize import bicubic
@@ -79,5 +79,5 @@ def test_the_command_trains_on_a_folder(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_tall_picture_in_strips_is_like_one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     small = scene(40, 2)[:, :30]
     whole = classical.a_plus(small)
-    monkeypatch.setattr(sys.modules["cnlrn.classical.a_plus"], "TOGETHER", 7 * 30)
+    monkeypatch.setattr(patches, "TOGETHER", 7 * 30)
     np.testing.assert_allclose(classical.a_plus(small), whole, atol=1e-6)

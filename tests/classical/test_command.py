@@ -55,6 +55,22 @@ def test_a_photo_is_deblurred_at_its_size_with_its_depth_and_alpha_and_the_kerne
     assert shown.max() == 255
 
 
+def test_the_kernel_has_the_size_that_is_asked_for(cnlrn: Command, photo: Path, tmp_path: Path) -> None:
+    shown = tmp_path / "kernel.png"
+    options = ("--method", "fast-motion", "--kernel-size", "10", "--kernel", shown, "--force")
+    assert cnlrn("restore", photo, *options, "-o", tmp_path / "sharp.png")[0] == 0
+    assert read(shown).pixels.shape == (121, 121, 1)  # 11 pixels, the next odd number, each shown 11 times as large
+
+
+def test_a_kernel_too_large_for_the_picture_is_refused_in_a_sentence(
+    cnlrn: Command, photo: Path, tmp_path: Path
+) -> None:
+    options = ("--method", "fast-motion", "--kernel-size", "61", "--force", "-o", tmp_path / "sharp.png")
+    code, said = cnlrn("restore", photo, *options)
+    assert (code, "a kernel of 61x61 pixels is too large" in said) == (2, True)
+    assert list(photo.parent.iterdir()) == [photo]
+
+
 def test_a_picture_in_tiles_is_like_one_at_once(cnlrn: Command, photo: Path, tmp_path: Path) -> None:
     options = ("--method", "unnatural-l0", "--force")
     assert cnlrn("restore", photo, *options, "-o", tmp_path / "whole.png")[0] == 0
@@ -74,6 +90,9 @@ def test_a_picture_in_tiles_is_like_one_at_once(cnlrn: Command, photo: Path, tmp
         (("photo.png", "--method", "dark-channel", "--kernel", "kernel.png"), "give one"),
         (("--method", "dark-channel", "--kernel", "same.png", "-o", "./same.png"), "give --kernel another name"),
         (("--method", "a-plus", "--kernel", "kernel.png"), "a-plus estimates no kernel"),
+        (("--method", "scsr", "--kernel-size", "9"), "scsr estimates no kernel; leave out the kernel's size"),
+        (("--kernel-size", "9"), "--kernel-size goes with --method"),
+        (("--method", "dark-channel", "--kernel-size", "0"), "the kernel's size must be at least 1, not 0"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_in_a_sentence(

@@ -99,7 +99,7 @@ def test_many_pictures_end_in_a_summary(cnlrn: Command, photo: Path, model: str,
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "other.png").write_bytes(photo.read_bytes())
     assert cnlrn("restore", tmp_path, "-o", out, "--model", model) == 1
-    summary = r"1 restored, 1 skipped \(there already\), 1 failed, 1 other files ignored, in \d+\.\d s\n"
+    summary = r"1 restored, 1 skipped \(already there\), 1 failed, 1 other files ignored, in \d+\.\d s\n"
     assert re.fullmatch(summary, cnlrn.out)
     assert cnlrn.err == f"cnlrn: {tmp_path / 'empty.jpg'} is empty\n"
     (tmp_path / "empty.jpg").unlink()
@@ -449,7 +449,7 @@ def test_folders_and_several_pictures_alone_are_restored(cnlrn: Command, photo: 
     assert cnlrn(photo, other, "--model", model) == 0
     assert cnlrn.out.startswith("2 restored")
     assert cnlrn(photo.parent, "--model", model) == 0
-    assert cnlrn.out.startswith("2 restored, 0 skipped (there already), 2 left out (results themselves, such as ")
+    assert cnlrn.out.startswith("2 restored, 0 skipped (already there), 2 left out (results themselves, such as ")
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,40 @@ def test_a_reader_that_waits_for_ever_ends_by_the_first_signal(
         process.communicate()
 
 
+DECODER_THAT_HANGS = """
+import ctypes, pathlib, sys
+from cnlrn import __main__
+from cnlrn.images.codecs import png
+
+def open_file(file):
+    lock = ctypes.create_string_buffer(256)
+    pathlib.Path(sys.argv[-1] + ".began").touch()
+    while True:  # the second call never comes back, whatever signals there are
+        ctypes.CDLL(None).pthread_mutex_lock(lock)
+
+png.open_file = open_file
+__main__.main()
+"""
+
+
+@linux
+@pytest.mark.parametrize(("number", "code"), ENDS)
+def test_a_decoder_that_never_comes_back_ends_by_the_first_signal(
+    photo: Path, model: str, number: signal.Signals, code: int
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", DECODER_THAT_HANGS, "restore", "--model", model, photo],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_for(Path(f"{photo}.began").exists, process)
+    process.send_signal(number)
+    assert process.communicate(timeout=PATIENCE) == (b"", b"")
+    assert process.returncode == code
+    assert {path.name for path in photo.parent.iterdir()} == {"photo.png", "photo.png.began"}
+
+
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """A picture whose result waits on disk, and takes a while to be written."""

@@ -246,7 +246,7 @@ def test_sizes_that_do_not_belong_together_are_an_error_that_names_the_files(
 @pytest.mark.parametrize("kind", SETS)
 def test_an_absent_set_says_what_to_download_and_where_to_put_it(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "nowhere"
-    message = f"there is no folder {re.escape(str(place))};.* is to be had from .*: unpack it into"
+    message = f"there is no folder {re.escape(str(place))};.* get .* from .* and unpack it into"
     with pytest.raises(CnlrnError, match=message) as caught:
         open_set(f"{kind}:{place}")
     assert SETS[kind].layout in str(caught.value)

@@ -39,7 +39,7 @@ def test_batches_come_through_pipes_where_shared_memory_is_short(caplog: pytest.
     full = Path("/proc")  # where nothing is free
     with caplog.at_level(logging.INFO):
         assert batches(workers=1, position=2, count=2, shared=full) == batches(workers=0, position=2, count=2)
-    assert "/proc has 0 MB free and 1 are wanted" in caplog.text
+    assert "/proc has 0 MB free and 1 are needed" in caplog.text
     assert "lower `workers`" in caplog.text
     stream = loader(Samples(Numbers(), 0), BatchIndices(2), workers=1, shared=full)
     assert stream.collate_fn is not None

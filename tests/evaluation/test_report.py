@@ -12,9 +12,8 @@ from cnlrn.data.pictures import Byte, read
 from cnlrn.errors import CnlrnError
 from cnlrn.evaluation import report
 from cnlrn.evaluation.benchmark import Contents, Gain, Results, Row, Shown, Suite
-from cnlrn.evaluation.costs import Costs
 from cnlrn.evaluation.metrics import metric
-from cnlrn.evaluation.systems import Bicubic, Model
+from cnlrn.evaluation.systems import Bicubic, Costs, Model
 
 SYSTEMS = ("model <b>", "cubic", "broken|")
 

@@ -3,6 +3,7 @@ import shlex
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +15,33 @@ from tiny_model import write_tiny_model
 from cnlrn import networks
 from cnlrn.degradation.resize import bicubic
 from cnlrn.errors import CnlrnError
-from cnlrn.evaluation import costs
-from cnlrn.evaluation.costs import Costs
+from cnlrn.evaluation.benchmark import Suite
 from cnlrn.evaluation.systems import (
+    KINDS,
     Bicubic,
     Chain,
     Classical,
     Command,
+    Costs,
     KernelGAN,
     Model,
     Network,
+    Opened,
+    Part,
     Spec,
     System,
+    costs,
     fingerprint,
     left_out,
     plan,
 )
+from cnlrn.evaluation.systems.contract import InProcess
 from cnlrn.evaluation.worker import Failure, started
 from cnlrn.networks import kernelgan
 from cnlrn.networks.base import restore
 from cnlrn.networks.checkpoints import load_checkpoint, save_weights
 from cnlrn.networks.macs import macs_per_pixel
+from cnlrn.yamlfile import Schema
 
 LR = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 REPEAT = """
@@ -97,6 +104,31 @@ def test_every_kind_of_system_enlarges_four_times(tmp_path: Path, tiny: Model, r
     np.testing.assert_array_equal(restored(specs, "srcnn"), np.clip(np.rint(255 * expected), 0, 255))
 
 
+def test_a_new_kind_of_system_is_a_spec_and_its_name_in_the_table() -> None:
+    @dataclass(frozen=True)
+    class Brighter(Part):
+        by: int
+
+        def scales(self) -> tuple[int, ...]:
+            return (1,)
+
+        def costs(self, scale: int) -> Costs:
+            return Costs(1, 3.0)
+
+        def open(self, scale: int, threads: int) -> Opened:
+            return InProcess(lambda lr: lr + np.uint8(self.by))
+
+    systems = {"by one": {"kind": "brighter", "by": 1}, "both": {"chain": "deblur:by one + sr:bicubic"}}
+    schema = Schema("suite", KINDS | {"brighter": Brighter})
+    specs = schema.parse(Suite, {"sets": {"one": "folder"}, "systems": systems}).systems
+    assert schema.plain(specs["by one"]) == systems["by one"]
+    assert list(plan(specs, 1)) == ["by one"]
+    steps = plan(specs)["both"]
+    assert costs(steps) == Costs(1, 3 + costs(plan({"cubic": Bicubic()})["cubic"]).macs)
+    assert fingerprint(steps) != fingerprint(plan(specs | {"by one": Brighter(2)})["both"])
+    np.testing.assert_array_equal(System(steps, threads=1).restore(LR), enlarged(LR + np.uint8(1)))
+
+
 def test_a_network_is_built_with_the_hyper_parameters_it_was_trained_with(tmp_path: Path) -> None:
     save_weights(networks.build("srcnn-s", {"first_width": 8}), tmp_path / "narrow.safetensors")
     with pytest.raises(CnlrnError, match="not those of SRCNN"):
@@ -111,7 +143,7 @@ def test_kernelgan_trains_on_the_picture_itself(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(restored({"blind": KernelGAN(steps=30, sr_steps=10)}, "blind"), repeated(LR, 4))
     assert [arguments[1:] for arguments in asked] == [(4, 30, 10)]
     assert asked[0][0] is LR
-    assert costs.of(plan({"blind": KernelGAN()})["blind"]) == Costs(None, None)
+    assert costs(plan({"blind": KernelGAN()})["blind"]) == Costs(None, None)
 
 
 def test_the_parts_of_a_chain_run_in_its_order(tmp_path: Path, repeat: str) -> None:
@@ -151,7 +183,7 @@ def test_at_their_own_size_photos_are_restored_by_what_deblurs_and_the_rest_is_l
     load_checkpoint(network, tmp_path / "srn-s.safetensors")
     expected = restore(network, torch.from_numpy(LR).permute(2, 0, 1)[None] / 255, 1)[0].permute(1, 2, 0).numpy()
     np.testing.assert_array_equal(System(own["srn"], 1).restore(LR), np.clip(np.rint(255 * expected), 0, 255))
-    assert costs.of(own["srn"]).macs == macs_per_pixel(network)
+    assert costs(own["srn"]).macs == macs_per_pixel(network)
 
 
 def test_a_shipped_model_may_play_both_parts_without_being_in_the_suite() -> None:
@@ -270,7 +302,7 @@ def test_costs_add_up_and_count_sixteenfold_behind_an_enlargement(tmp_path: Path
     srn, srcnn, cnlrn = (networks.build(name) for name in ("srn-s", "srcnn-s", "cnlrn-s"))
     parameters = {net: sum(p.numel() for p in net.parameters()) for net in (srn, srcnn, cnlrn)}
     srn_macs, srcnn_macs = macs_per_pixel(srn), macs_per_pixel(srcnn)
-    got = {name: costs.of(steps) for name, steps in plan(specs).items()}
+    got = {name: costs(steps) for name, steps in plan(specs).items()}
     assert got["deblurred first"] == Costs(parameters[srn] + parameters[srcnn], srn_macs + srcnn_macs)
     assert got["enlarged first"].macs == srcnn_macs + 16 * srn_macs
     assert got["twice"].parameters == parameters[cnlrn]

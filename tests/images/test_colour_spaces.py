@@ -245,3 +245,45 @@ def test_chromaticities_of_no_space_are_known_as_such() -> None:
     for points in (((0.0, 0.0),) * 4, ((0.3, 0.3),) * 4, (*BT709[:3], (0.3, 0.0))):
         assert not ColourSpace(points).is_possible()
     assert ColourSpace(P3).is_possible()
+
+
+def unusable(picture: Picture) -> bool:
+    said = "the picture: its colour profile is damaged or of another kind than its samples, and is left out"
+    return picture.notes == (said,)
+
+
+def test_gray_with_a_profile_of_rgb_keeps_its_light() -> None:
+    linear = ColourSpace(BT709, (1.0,)).profile(gray=False)
+    assert linear is not None
+    file = io.BytesIO()
+    Image.new("L", (8, 8), 128).save(file, "jpeg", icc_profile=linear)
+    picture = read(file.getvalue())
+    assert (picture.pixels.shape[2], picture.icc, picture.notes) == (1, None, ())
+    assert np.abs(picture.pixels.astype(int) - round(255 * float(srgb_of_linear(np.array(128 / 255))))).max() <= 1
+
+
+def test_a_profile_that_cannot_be_used_is_left_out_with_a_word_of_it() -> None:
+    rgb, gray = (ColourSpace(P3, (2.2,)).profile(gray=kind) for kind in (False, True))
+    assert rgb is not None
+    assert gray is not None
+    for kind, mode, icc in (
+        ("jpeg", "L", rgb[:200]),
+        ("jpeg", "CMYK", rgb),
+        ("tiff", "RGB", gray),
+        ("webp", "RGB", rgb[:300]),
+        ("png", "RGB", rgb[:300]),
+        ("png", "L", rgb),
+    ):
+        image = Image.new(mode, (8, 8), 128) if mode != "RGB" else Image.new(mode, (8, 8), (152, 118, 119))
+        file = io.BytesIO()
+        image.save(file, kind, icc_profile=icc)
+        picture = read(file.getvalue())
+        assert unusable(picture), (kind, mode, picture.notes)
+        assert picture.icc is None or mode == "CMYK"
+
+
+def test_a_bmp_tells_what_became_of_its_profile() -> None:
+    pixels = coded(BT709, srgb_of_linear)
+    linked = read(bmp(pixels, int.from_bytes(b"LINK"), [0.0] * 9, 0, b"C:/a.icc"))
+    assert linked.notes == ("the picture: its colour profile is another file and is left out",)
+    assert unusable(read(bmp(pixels, int.from_bytes(b"MBED"), [0.0] * 9, 0, bytes(200))))

@@ -47,6 +47,19 @@ def test_no_flipped_bit_of_a_format_that_can_tell_counts_as_done(name: str) -> N
     assert flips.count(name, FILES[name]).other == 0
 
 
+@pytest.mark.parametrize("compression", ["lzw", "packbits", "jpeg"])
+def test_a_tiff_whose_last_tile_is_damaged_is_refused_when_it_is_opened(compression: str) -> None:
+    whole = pyvips.Image.new_from_array(np.asarray(flips.photo()))
+    data = bytearray(whole.tiffsave_buffer(compression=compression, Q=90, tile=True))
+    starts, lengths = tags.pieces(next(tags.pages(bytes(data))))
+    start, length = int(starts[-1]), int(lengths[-1])
+    data[start : start + length] = bytes(length)
+    with pytest.raises(CnlrnError, match="the picture is damaged or cut short"):
+        open_picture(bytes(data))
+    if compression != "jpeg":  # of which libvips gives up what it cannot begin
+        assert open_picture(bytes(data), damaged="keep").read().pixels.shape == (256, 384, 3)
+
+
 @pytest.mark.parametrize(("name", "least"), LEAST.items())
 def test_flipped_bits_are_refused_where_the_decoder_loses_its_way(name: str, least: int) -> None:
     assert flips.count(name, FILES[name]).refused >= least

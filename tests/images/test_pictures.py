@@ -310,16 +310,6 @@ def gray_profile_of_linear_light() -> bytes:
     return head.ljust(128, b"\0") + table + body
 
 
-def test_a_camera_s_raw_file_is_refused() -> None:
-    for kind, fine in ((0, True), (1, False)):  # 1: a small version of another picture in the file
-        data = saved(Image.new("RGB", (16, 12)), "tiff", tiffinfo={254: kind})
-        if fine:
-            assert read(data).pixels.shape == (12, 16, 3)
-            continue
-        with pytest.raises(CnlrnError, match="a camera's raw file, which cannot be read; convert it"):
-            read(data)
-
-
 def test_a_file_that_could_not_be_written_is_not_kept_open(tmp_path: Path) -> None:
     with room_for(1000), pytest.raises(CnlrnError, match="cannot write") as caught:
         write(Picture(random((100, 100, 3))), tmp_path / "x.png")

@@ -302,6 +302,26 @@ def test_a_smaller_version_and_a_mask_do_not_make_a_second_picture() -> None:
         np.testing.assert_array_equal(read(with_second_page(first, kind)).pixels, pixels)
 
 
+def test_of_small_versions_of_nothing_the_largest_is_the_picture() -> None:
+    pixels = random(8, 10, 3)
+    reduced = tiff(pixels, RGB, tags={254: (LONG, [1])})
+    np.testing.assert_array_equal(read(reduced).pixels, pixels)
+    np.testing.assert_array_equal(read(with_second_page(reduced, 1)).pixels, pixels)
+    raw = tiff(pixels, RGB, tags={254: (LONG, [1]), 330: (LONG, [8])})
+    assert "is a camera's raw file" in error_of(raw)
+
+
+def test_strips_and_tiles_of_more_than_50_megabytes_are_read() -> None:
+    pixels = np.zeros((4096, 4352, 3), np.uint8)
+    pixels[-1, -1] = 7
+    for tile in (0, 4352):
+        assert read(tiff(pixels, RGB, deflate=True, tile=tile)).pixels[-1, -1, 0] == 7
+
+
+def test_64_bit_integers_are_called_what_they_are() -> None:
+    assert "holds samples of type uint64" in error_of(tiff(random(3, 3, 3).astype(np.uint64), RGB))
+
+
 def test_several_pages_are_refused_with_what_to_do() -> None:
     message = error_of(with_second_page(tiff(random(8, 10, 3), RGB), 0))
     assert "holds several pictures (2 pages); save each as a file of its own" in message

@@ -1,12 +1,12 @@
 """A server in this process, with a model of a few bytes, and a picture to send."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import png
+from serving import Serve, png
 from starlette.testclient import TestClient
 from tiny_model import write_tiny_model
 
@@ -25,9 +25,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def folder(tmp_path: Path) -> Path:
     """Where the server keeps results."""
     return tmp_path / "results"
-
-
-Serve = Callable[..., TestClient]
 
 
 @pytest.fixture

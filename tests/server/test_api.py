@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Serve
-from serving import closed_gate, png, until
+from serving import Serve, closed_gate, png, until
 from starlette.testclient import TestClient
 
 import cnlrn

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import Serve
+from serving import Serve
 from starlette.testclient import TestClient
 
 from cnlrn.errors import CnlrnError

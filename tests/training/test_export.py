@@ -12,8 +12,7 @@ from full_disk import room_for
 from cnlrn import networks
 from cnlrn.engine.onnx import OnnxEngine
 from cnlrn.errors import CnlrnError
-from cnlrn.evaluation import costs
-from cnlrn.evaluation.systems import Model, plan
+from cnlrn.evaluation.systems import Model, costs, plan
 from cnlrn.networks.checkpoints import load_checkpoint, save_weights
 from cnlrn.restoration.restorer import Restorer
 from cnlrn.training import export
@@ -62,13 +61,13 @@ def test_a_changed_preset_is_exported_and_a_file_that_is_no_card_kept(tmp_path: 
     export.export_model("srcnn-s", tmp_path / "w.safetensors", tmp_path, {"first_width": 8})
     assert Restorer(tmp_path / "srcnn-s.onnx").restore(np.zeros((4, 4, 3), np.uint8)).shape == (16, 16, 3)
     changed = networks.build("srcnn-s", {"first_width": 8})
-    found = costs.of(plan({"mine": Model(str(tmp_path / "srcnn-s.onnx"))})["mine"])
+    found = costs(plan({"mine": Model(str(tmp_path / "srcnn-s.onnx"))})["mine"])
     assert found.parameters == sum(parameter.numel() for parameter in changed.parameters())
     model = onnx.load(tmp_path / "srcnn-s.onnx")
     for nonsense in ("{", "[1]", '{"first_width": 0}', '{"nothing": 1}'):
         onnx.helper.set_model_props(model, {"name": "srcnn-s", "scales": "4", "preset": nonsense})
         onnx.save(model, tmp_path / "srcnn-s.onnx")
-        assert costs.of(plan({"mine": Model(str(tmp_path / "srcnn-s.onnx"))})["mine"]).parameters is None
+        assert costs(plan({"mine": Model(str(tmp_path / "srcnn-s.onnx"))})["mine"]).parameters is None
 
 
 @pytest.mark.parametrize("value", [7e4, -1e30, float("inf"), float("nan")])

@@ -304,7 +304,7 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(folder: Path) -> Non
 def test_a_run_that_explodes_however_far_it_goes_back_can_go_on_at_a_lower_rate(folder: Path) -> None:
     recipe = smoke(folder, "steps=6", "checkpoint_every=2", "keep.best=false")
     with pytest.raises(
-        CnlrnError, match=r"^the loss exploded again .* lower optimiser\.lr, and it goes on from step 0$"
+        CnlrnError, match=r"^the loss exploded again .* lower optimiser\.lr, and it resumes from step 0$"
     ):
         with_accidents(recipe, folder / "run", *[1, 2, 3, 4, 5] * 20)
     module = train(smoke(folder, "steps=6", "checkpoint_every=2", "optimiser.lr=1e-4"), folder / "run")

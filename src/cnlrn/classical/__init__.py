@@ -9,6 +9,7 @@ and deblur by it; the others are given it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from cnlrn.classical.a_plus import a_plus
@@ -18,6 +19,7 @@ from cnlrn.classical.fast_motion import fast_motion, fast_motion_kernel
 from cnlrn.classical.fourier import Float
 from cnlrn.classical.hyper_laplacian import hyper_laplacian, total_variation
 from cnlrn.classical.richardson_lucy import richardson_lucy
+from cnlrn.classical.scsr import scsr
 from cnlrn.classical.unnatural_l0 import unnatural_l0, unnatural_l0_kernel
 from cnlrn.classical.wiener import wiener
 
@@ -47,7 +49,7 @@ KERNELS: dict[str, BlindKernel] = {
 }
 """How each blind system estimates a kernel, by the names of `cnlrn restore --method`."""
 
-ENLARGING = {"a-plus": a_plus}
+ENLARGING: dict[str, Callable[[Float], Float]] = {"a-plus": a_plus, "scsr": scsr}
 """The systems that make pictures four times as wide and high, by the same names."""
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "fast_motion",
     "hyper_laplacian",
     "richardson_lucy",
+    "scsr",
     "total_variation",
     "unnatural_l0",
     "wiener",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn.classical.a_plus import CONTEXT, SCALE, a_plus, shipped
+from cnlrn import classical
 from cnlrn.classical.fourier import Float
 from cnlrn.classical.hyper_laplacian import hyper_laplacian
+from cnlrn.classical.patches import CONTEXT, SCALE
 from cnlrn.engine.onnxfile import Level
 
 
@@ -77,15 +78,15 @@ class Deconvolution(_Engine):
 
 
 class Enlargement(_Engine):
-    """A+, four times as wide and high."""
+    """One of `classical.ENLARGING`, four times as wide and high."""
 
     bytes_a_pixel = 4000
 
     def __init__(self, name: str) -> None:
-        """DamagedModel where its weights are damaged."""
+        """`name`: as in `classical.ENLARGING`."""
         super().__init__(name, (SCALE,), CONTEXT)
-        self._weights = shipped()
+        self._enlarged = classical.ENLARGING[name]
 
     def restored(self, picture: Float) -> Float:
         """The picture enlarged."""
-        return a_plus(picture, self._weights)
+        return self._enlarged(picture)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -18,10 +16,11 @@ from cnlrn.classical.engines import Deconvolution, Enlargement
 from cnlrn.classical.fourier import Float
 from cnlrn.classical.hyper_laplacian import weight_for
 from cnlrn.classical.pictures import gray, noise_of
+from cnlrn.engine.onnx import Engine
 from cnlrn.errors import CnlrnError, nearest
-from cnlrn.images import LazyPicture, Picture, Spool
+from cnlrn.images import LazyPicture, Picture
 from cnlrn.restoration.blur import BlurEstimator, of_picture
-from cnlrn.restoration.computing import Computing, Progress
+from cnlrn.restoration.computing import Progress
 from cnlrn.restoration.plan import Plan
 from cnlrn.restoration.restorer import Restorer
 from cnlrn.restoration.size import Size
@@ -69,6 +68,8 @@ class ClassicalRestorer(Restorer):
             raise CnlrnError(f"there is no method {method}: {nearest(method, methods)}")
         if kernel_file is not None and method in classical.ENLARGING:
             raise CnlrnError(f"{method} estimates no kernel; leave out --kernel")
+        if kernel_size is not None and method in classical.ENLARGING:
+            raise CnlrnError(f"{method} estimates no kernel; leave out the kernel's size")
         if kernel_size is not None and kernel_size < 1:
             raise CnlrnError(f"the kernel's size must be at least 1, not {kernel_size}")
         self._blind = classical.KERNELS.get(method)
@@ -82,14 +83,10 @@ class ClassicalRestorer(Restorer):
         """As `Restorer.plan`; the picture is always deblurred at its full resolution."""
         return replace(super().plan(picture, size, force=force), working_scale=None)
 
-    @contextmanager
-    def _network_result(
-        self, picture: LazyPicture, exit_: int, target: Path | None, progress: Progress | None
-    ) -> Iterator[Any]:
+    def engine_for(self, picture: LazyPicture, progress: Progress | None) -> tuple[Engine, Progress | None]:
+        """As `Restorer.engine_for`; a blind system first estimates the picture's kernel."""
         if self._blind is None:
-            with super()._network_result(picture, exit_, target, progress) as image:
-                yield image
-            return
+            return super().engine_for(picture, progress)
         size = self._kernel_size or self._size_for(picture)
         middle = _middle(picture, crop_side(kernels.odd(size)))
 
@@ -104,10 +101,8 @@ class ClassicalRestorer(Restorer):
         kernel = self._blind(middle, size, progress=first)
         if self._kernel_file is not None:
             images.write(Picture(kernels.as_picture(kernel)), self._kernel_file, overwrite=True)
-        engine = Deconvolution(self.engine.name, kernel, weight_for(max(noise_of(middle), _LEAST_NOISE)))
-        with Spool(picture.height, picture.width, picture.image.bands, picture.dtype, target) as spool:
-            Computing(engine, self.tile).fill(spool, picture, exit_, target, second)
-            yield spool.image()
+        weight = weight_for(max(noise_of(middle), _LEAST_NOISE))
+        return Deconvolution(self.engine.name, kernel, weight), second
 
     def _size_for(self, picture: LazyPicture) -> int:
         """Of the kernel's frame, by the estimate of the picture's blur."""

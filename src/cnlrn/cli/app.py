@@ -1,7 +1,7 @@
-"""The command `cnlrn`: one thin function a command, which parses, calls and prints.
+"""The command `cnlrn`: one thin function for each command, which parses, calls and prints.
 
-What a command needs is imported inside it, so that `cnlrn --help` starts fast and no command loads what it does not
-use. `main` turns a user's mistake into one line and exit code 2. The process around it is `cnlrn.__main__`.
+Each command imports what it needs inside its function, so that `cnlrn --help` starts fast and no command loads what it
+does not use. `main` turns a user's mistake into one line and exit code 2. `cnlrn.__main__` is the process around it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line and exit: 0 done, 1 some pictures failed, 2 the user's mistake, 130 or 143 interrupted."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in letters that it lacks
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may have letters that its encoding lacks
     try:
         with told_of_stdout():
             sys.exit(app(sys.argv[1:] or ["--help"], prog_name="cnlrn", standalone_mode=False))
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _words(error: Exception) -> str:
-    """What to say of an error, also of one that nobody has foreseen, whose traceback Python's -X dev shows."""
+    """The message for an error, including an unforeseen one, whose traceback Python's -X dev shows."""
     if isinstance(error, CnlrnError):
         return str(error)
     if isinstance(error, TyperException):
@@ -126,7 +126,7 @@ def _options(
 ) -> None:
     """Turn blurry, low-resolution pictures into sharp ones, up to four times as wide and high.
 
-    `cnlrn photo.jpg` is short for `cnlrn restore photo.jpg`; `cnlrn COMMAND --help` tells a command's options.
+    `cnlrn photo.jpg` is short for `cnlrn restore photo.jpg`. `cnlrn COMMAND --help` lists a command's options.
     """
 
 

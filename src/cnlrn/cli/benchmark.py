@@ -18,9 +18,9 @@ def benchmark(
     suite: Annotated[Path, typer.Argument(metavar="SUITE", help="A benchmark suite, a YAML file.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of results, runs/SUITE's name if not given; what is measured in it is kept."),
+        typer.Option(help="Folder for the results. Default: runs/NAME for NAME.yaml. Existing measurements are kept."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Measure everything anew.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Measure everything again.")] = False,
 ) -> None:
     """Measure all systems of a suite on all its sets, and write a report with tables, charts and pictures."""
     with extra():
@@ -42,7 +42,7 @@ def benchmark(
 
 @contextmanager
 def _benchmark_bar() -> Iterator[Callable[[str, int, int], None] | None]:
-    """A progress bar on stderr, moved by what it yields; None where stderr is no terminal."""
+    """Yield a function that moves a progress bar on stderr, or None if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -51,5 +51,5 @@ def _benchmark_bar() -> Iterator[Callable[[str, int, int], None] | None]:
 
     columns = (progress.BarColumn(), progress.MofNCompleteColumn(), "pictures; now {task.description}")
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("what is there already", total=None)
+        task = bar.add_task("checking existing results", total=None)
         yield lambda text, done, total: bar.update(task, description=printable(text), completed=done, total=total)

@@ -21,32 +21,32 @@ def degrade(
         typer.Option(
             "--output",
             "-o",
-            help="The blurry picture, a quarter as wide and high but with the recipe own: a file, or a folder for one "
-            "of the same name (end it with /). Folders that are missing are made.",
+            help="The blurry picture: a file, or a folder (end it with /) for a file of the same name. Missing folders "
+            "are created. The picture is a quarter as wide and high; with the recipe own it keeps its size.",
         ),
     ],
     recipe: Annotated[
         str,
         typer.Option(
-            help="reds: motion blur; photo: also defocus, noise and JPEG; messenger: photo with stronger JPEG, "
-            "more often without blur; bicubic: the reduction alone; own: no reduction, blur of up to 64 pixels, noise, "
-            "lights beyond white, JPEG."
+            help="reds: motion blur. photo: also defocus, noise and JPEG. messenger: photo with stronger JPEG, more "
+            "often without blur. bicubic: only the reduction. own: no reduction; blur of up to 64 pixels, noise, "
+            "lights brighter than white, JPEG."
         ),
     ] = "photo",
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another blur.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Each seed gives another blur.")] = 0,
     sharp: Annotated[
         str | None,
         typer.Option(
-            help="Also write the sharp picture, cropped to 4 times the size of the blurry one (as large with the "
-            "recipe own): a file or a folder."
+            help="Also write the sharp picture, to a file or a folder. It is cropped to 4 times the size of the blurry "
+            "one; with the recipe own, to the same size."
         ),
     ] = None,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Refuse larger pictures, since all of one is in memory.")
+        int, typer.Option(min=1, help="Refuse larger pictures, because the whole picture is held in memory.")
     ] = 25_000_000,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a sharp picture blurry and small, as a shaken camera would: for tests and training pairs."""
+    """Make a sharp picture blurry and small, as a shaken camera would, for tests and training pairs."""
     with extra():
         from cnlrn import degradation
     from cnlrn.images import Picture, as_array, write
@@ -66,11 +66,11 @@ def degrade(
 
 
 def _in_folder(source: Path, given: str) -> Path:
-    """The file that an option names, or that of the source's name in the folder that it names."""
+    """The file that an option names, or a file with the source's name in the folder that it names."""
     from cnlrn.images import format_of
 
     if not given:
-        raise CnlrnError("the name of the output is empty; a dot is the present folder")
+        raise CnlrnError("the name of the output is empty; a dot is the current folder")
     target = Path(given)
     if given.endswith(("/", os.sep)) or is_folder(target):
         target /= f"{source.stem}.png"

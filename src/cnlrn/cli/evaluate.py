@@ -19,31 +19,31 @@ def evaluate(
     data: Annotated[
         str,
         typer.Option(
-            help="Folder that holds blurry_x4/ and sharp/, or blurry/ and sharp/ of one size, matched by name, or a "
+            help="A folder with blurry_x4/ and sharp/, or with blurry/ and sharp/ of one size, matched by name; or a "
             "set, e.g. gopro:FOLDER."
         ),
     ],
     model: Annotated[
         str | None,
         typer.Option(
-            help="A model that `cnlrn models` lists, or an .onnx file; cnlrn-s if not given, cnlrn-own for pairs of "
-            "one size. With --weights a network that `cnlrn networks` lists."
+            help="A model that `cnlrn models` lists, or an .onnx file. Default: cnlrn-s, or cnlrn-own for pairs of one "
+            "size. With --weights: a network that `cnlrn networks` lists."
         ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights of the network --model, run by torch: .safetensors, .pth or .pt.")
+        Path | None, typer.Option(help="Weights for the network --model, which torch runs: .safetensors, .pth or .pt.")
     ] = None,
     preset: Preset = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="psnr, ssim, psnr-y, ssim-y, niqe or st-lpips; repeatable. PSNR and SSIM if not given."),
+        typer.Option(help="psnr, ssim, psnr-y, ssim-y, niqe or st-lpips; repeatable. Default: psnr and ssim."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
 ) -> None:
-    """Measure a model on pairs of pictures; where both are of one size, also its gain over the blurry ones."""
+    """Measure a model on pairs of pictures and, if both have one size, its gain over the blurry ones."""
     with extra():
         from cnlrn.data.sets import open_set
-        from cnlrn.evaluation.costs import cores
+        from cnlrn.evaluation.machine import cores
         from cnlrn.evaluation.metrics import BORDERS
         from cnlrn.evaluation.metrics import metric as find_metric
         from cnlrn.evaluation.pairs import evaluate as evaluate_pairs

@@ -13,11 +13,11 @@ from cnlrn.cli.terminal import say
 
 def export(
     model: Annotated[str, typer.Option(help="The network's name, e.g. cnlrn-s.")],
-    weights: Annotated[Path, typer.Option(help="Its weights: .safetensors, .pth or .pt.")],
+    weights: Annotated[Path, typer.Option(help="The network's weights: .safetensors, .pth or .pt.")],
     out: Annotated[Path, typer.Option(help="Folder for MODEL.onnx, MODEL.safetensors and the card MODEL.json.")],
     preset: Preset = None,
 ) -> None:
-    """Write trained weights as a model that `cnlrn restore --model` takes."""
+    """Turn trained weights into a model for `cnlrn restore --model`."""
     with extra():
         from cnlrn.training.export import export_model
 

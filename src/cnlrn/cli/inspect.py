@@ -13,12 +13,12 @@ from cnlrn.errors import CnlrnError
 
 def inspect(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURES...", help="Files, or patterns of files.")],
-    scale: Annotated[float | None, typer.Option(help="That `restore` would be given.")] = None,
-    width: Annotated[int | None, typer.Option(help="That `restore` would be given.")] = None,
-    height: Annotated[int | None, typer.Option(help="That `restore` would be given.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print a JSON object a picture.")] = False,
+    scale: Annotated[float | None, typer.Option(help="As for `restore`.")] = None,
+    width: Annotated[int | None, typer.Option(help="As for `restore`.")] = None,
+    height: Annotated[int | None, typer.Option(help="As for `restore`.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per picture.")] = False,
 ) -> None:
-    """Tell how pictures are blurred, what `restore` would do with them, and how long that takes."""
+    """Show how pictures are blurred, what `restore` would do with them, and how long that would take."""
     from json import dumps
 
     from cnlrn.jobs.search import expanded

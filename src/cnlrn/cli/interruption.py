@@ -1,9 +1,10 @@
-"""How a run of the command ends, by a signal or by itself: within two seconds, with nothing half-written and no word
-more than is due. Only the process of the command may use this; a program that imports `cnlrn` has signals of its own.
+"""Ends a run of the command, by a signal or by itself: within two seconds, with nothing half-written and no needless
+message. Only the process of the command may use this; a program that imports `cnlrn` handles its own signals.
 
-The first signal raises `SystemExit` in the main thread, so that what is being written can be finished. That may not get
-through: a library in C holds the thread, or a callback swallows the exception. So a second thread, which the system
-tells of the signal, ends the process after a moment; a second signal ends it at once.
+The first signal raises `SystemExit` in the main thread, so that the file being written can be finished. That may not
+get
+through: a library in C holds the thread, or a callback swallows the exception. So the system also notifies a second
+thread, which ends the process after a moment. A second signal ends it at once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _code: int | None = None  # once the run is over
 
 
 def heed() -> None:
-    """From now on signals end the process as this module says; those that it was started to ignore stay ignored."""
+    """From now on, signals end the process as this module says. Signals ignored from the start stay ignored."""
     heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     if os.name == "posix":
         told, tells = os.pipe()
@@ -41,8 +42,9 @@ def heed() -> None:
 
 
 def leave_signals() -> None:
-    """From now on signals do what they do in any process: in one that was forked they are nothing to the parent, and a
-    server has an end of its own."""
+    """From now on, signals do what they do in any process. A forked process is not the command, and a server ends in
+    its own way.
+    """
     signal.set_wakeup_fd(-1)
     for number in _SIGNALS:
         if signal.getsignal(number) is _interrupt:
@@ -51,12 +53,12 @@ def leave_signals() -> None:
 
 
 def before_leaving(act: Callable[[], None]) -> None:
-    """Have `act` called where the process is ended at once."""
+    """Register `act` to be called when the process is ended at once."""
     _last_acts.append(act)
 
 
 def end(code: int) -> NoReturn:
-    """End the process: as a signal asks for, if one has come, and else with `code`."""
+    """End the process: as the received signal demands, or with `code` if there was none."""
     global _code
     _code = code
     if _received is not None:
@@ -65,7 +67,7 @@ def end(code: int) -> NoReturn:
 
 
 def is_interrupted() -> bool:
-    """Whether a signal has come that ends the process, so that whatever fails now is of no interest."""
+    """Whether a signal that ends the process has come, so that later failures do not matter."""
     return _received is not None
 
 
@@ -79,7 +81,7 @@ def _interrupt(number: int, _: FrameType | None) -> None:
 
 
 def _watch(told: int, heeded: list[int]) -> None:
-    """Wait for a signal, which the system tells by its number, give the main thread its time, and end the process."""
+    """Wait for a signal, give the main thread its time, and end the process."""
     while (number := os.read(told, 1)[0]) not in heeded:
         pass
     time.sleep(_PATIENCE)
@@ -94,7 +96,7 @@ def _leave(number: int) -> NoReturn:
 
 
 def _exit() -> None:
-    """Leave out what Python does at its end: no signal is heard any more by then, and no file is open."""
+    """Skip what Python does at its end: signals are no longer heard by then, and no file is open."""
     if _code is not None:
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):

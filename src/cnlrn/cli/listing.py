@@ -16,7 +16,7 @@ def models() -> None:
 
 
 def networks() -> None:
-    """List the networks that `cnlrn train` knows: scales, parameters, multiplications per pixel of 48x48."""
+    """List the networks for `cnlrn train`: scales, parameters, and multiplications per pixel of a 48x48 picture."""
     with extra():
         import torch
 

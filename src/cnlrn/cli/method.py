@@ -1,4 +1,4 @@
-"""What `cnlrn restore` does with `--method` and `--kernel`: the systems of `cnlrn.classical`."""
+"""Carries out `cnlrn restore` with `--method`, `--kernel` and `--kernel-size`: the systems of `cnlrn.classical`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ def restorer_of(
     unfit: Mapping[str, Any],
     **options: Any,
 ) -> Callable[[], Restorer]:
-    """What makes the restorer for `method`, which writes a picture of the kernel to the file `kernel` if there is one.
+    """A function that makes the restorer for `method`, which writes a picture of the kernel to the file `kernel`, if
+    given.
 
-    `inputs` and `output` are those of `cnlrn restore`; `unfit`: other options by name that go with models alone, given
-    if true. `options` are those of `ClassicalRestorer`.
+    `inputs` and `output` are those of `cnlrn restore`. `unfit` holds, by name, other options that go only with models;
+    a true value means that the option was given. `options` are those of `ClassicalRestorer`.
 
     Raises:
-        CnlrnError: options that do not go together, no such method, `kernel` exists or cannot be written, or the extra
-            `classical` is not installed.
+        CnlrnError: the options do not go together, there is no such method, `kernel` exists or cannot be written, or
+            the extra `classical` is not installed.
     """
     if method is None:
-        raise CnlrnError("--kernel goes with --method, which estimates the kernel: dark-channel, for example")
+        option = "--kernel" if kernel is not None else "--kernel-size"
+        raise CnlrnError(f"{option} goes with --method, which estimates the kernel: dark-channel, for example")
     for option, value in unfit.items():
         if value:
             raise CnlrnError(f"{option} goes with models, --method uses none; leave out one of them")

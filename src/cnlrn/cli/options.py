@@ -1,4 +1,4 @@
-"""What several commands share: options, checks of outputs, and the word on a missing extra."""
+"""What several commands share: options, checks of outputs, and the message about a missing extra."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 
 @contextmanager
 def extra() -> Iterator[None]:
-    """What is imported here comes with the extra `train`; say so where it is not installed."""
+    """Imports inside this context come with the extra `train`; a CnlrnError says so if it is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -32,7 +32,7 @@ def extra() -> Iterator[None]:
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Find out before any work whether a picture may and can be written to `output`."""
+    """Check before any work that a picture may and can be written to `output`."""
     from cnlrn.images import check_target
 
     check_target(output)
@@ -40,14 +40,14 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 
 def refuse_existing(output: Path, overwrite: bool) -> None:
-    """OutputExists where a file is there and may not be replaced."""
+    """Raise OutputExists if the file exists and may not be replaced."""
     if is_there(output) and not overwrite:
         raise OutputExists(f"{output} exists; give --overwrite to replace it, or another name with -o")
 
 
 Preset = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY=NUMBER", help="A hyper-parameter that the recipe's preset changed; repeatable."),
+    typer.Option(metavar="KEY=NUMBER", help="A hyper-parameter that the recipe changed in the preset; repeatable."),
 ]
 
 

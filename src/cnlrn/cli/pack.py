@@ -14,13 +14,13 @@ from cnlrn.cli.terminal import log_to_stderr, say
 def pack(
     source: Annotated[
         str,
-        typer.Argument(metavar="PICTURES", help="Folder of sharp pictures; with --pairs a set, e.g. gopro:FOLDER."),
+        typer.Argument(metavar="PICTURES", help="A folder of sharp pictures; with --pairs a set, e.g. gopro:FOLDER."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The database to write, e.g. photos.lmdb.")],
     pairs: Annotated[bool, typer.Option("--pairs", help="Pack the training pairs of a set.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Pack training pictures into one file, for sets too large for a folder."""
+    """Pack a large set of training pictures into one file."""
     with extra():
         from cnlrn.data.sets import open_set
         from cnlrn.data.shards import pack_pairs, pack_sharp

@@ -29,91 +29,94 @@ def restore(
         typer.Option(
             "--output",
             "-o",
-            help="A file, or a folder for many, or - for stdout. If not given: files beside their source, the folder "
-            "FOLDER in FOLDER_restored.",
+            help="A file, a folder for several pictures, or - for stdout. Default: beside each source; for a folder "
+            "FOLDER, in FOLDER_restored.",
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="A model that `cnlrn models` lists, or an .onnx file. If not given: cnlrn-s for results larger than "
-            "their picture, cnlrn-own for others, of which sharp ones are left as they are."
+            help="A model that `cnlrn models` lists, or an .onnx file. Default: cnlrn-s to enlarge; otherwise "
+            "cnlrn-own, and sharp pictures stay as they are."
         ),
     ] = None,
     method: Annotated[
         str | None,
         typer.Option(
-            help="Estimate the blur's kernel and deblur by it, without a network and at the picture's own size: "
-            "dark-channel, fast-motion or unnatural-l0; see docs/classical.md."
+            help="Restore without a network. dark-channel, fast-motion and unnatural-l0 estimate the blur's kernel and "
+            "deblur with it, at the picture's own size; a-plus and scsr enlarge. See docs/classical.md."
         ),
     ] = None,
     kernel: Annotated[
-        Path | None, typer.Option(help="With --method and one picture: also write the kernel, as a picture.")
+        Path | None, typer.Option(help="With --method and one picture: also write the kernel as a picture.")
+    ] = None,
+    kernel_size: Annotated[
+        int | None,
+        typer.Option(
+            help="With a --method that deblurs: pixels a side that the kernel fits into. Default: by the estimate of "
+            "blur."
+        ),
     ] = None,
     scale: Annotated[
         float | None,
         typer.Option(
-            help="Times as wide and high; 1 only makes sharper. If not given: 4, or 2 or 1 where the result would have "
-            "more than 36 megapixels."
+            help="How many times as wide and high the result is; 1 only sharpens. Default: 4, or 2 or 1 if the result "
+            "would have more than 36 megapixels."
         ),
     ] = None,
     width: Annotated[int | None, typer.Option(help="Width of the result in pixels, instead of a scale.")] = None,
     height: Annotated[int | None, typer.Option(help="Height of the result in pixels, instead of a scale.")] = None,
     strength: Annotated[
         float,
-        typer.Option(min=0, max=1, help="How much of the restored picture there is in the result, from 0 to 1."),
+        typer.Option(min=0, max=1, help="Share of the restored picture in the result; the rest is the original."),
     ] = 1.0,
     force: Annotated[
-        bool, typer.Option("--force", help="Deblur sharp pictures, too, instead of leaving them as they are.")
+        bool, typer.Option("--force", help="Deblur sharp pictures too, instead of leaving them as they are.")
     ] = False,
     ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="Mean over 8 flips and rotations: a little better, 8 times slower.")
+        bool, typer.Option("--ensemble", help="Average 8 flips and rotations: a little better, 8 times slower.")
     ] = False,
     format_: Annotated[
         str | None,
         typer.Option(
             "--format",
-            help="png, jpg, webp, tif or avif. If neither this nor -o tells: as the source, or png if that cannot be "
-            "written.",
+            help="png, jpg, webp, tif or avif. Default: as -o says, else the format of the source, or png if that "
+            "cannot be written.",
         ),
     ] = None,
     name: Annotated[
-        str, typer.Option(help="Names of results without extension; {stem} and {ext} of the source, {size}, {model}.")
+        str, typer.Option(help="Names of results, without extension; {stem} and {ext} of the source, {size}, {model}.")
     ] = "{stem}_{size}",
     compare: Annotated[
-        bool, typer.Option("--compare", help="Also write NAME_compare.png beside each result: before and after.")
+        bool, typer.Option("--compare", help="Also write NAME_compare.png beside each result, with before and after.")
     ] = False,
-    strip: Annotated[
-        bool, typer.Option("--strip", help="Leave out what the file tells of the photo: EXIF, XMP and IPTC metadata.")
-    ] = False,
+    strip: Annotated[bool, typer.Option("--strip", help="Drop the photo's metadata: EXIF, XMP and IPTC.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Redo and replace results that exist, instead of skipping them.")
+        bool, typer.Option("--overwrite", help="Redo and replace existing results instead of skipping them.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print a JSON object a picture, and one of totals.")] = False,
-    device: Annotated[str, typer.Option(help="What computes: cpu, or cuda, an NVIDIA GPU.")] = "cpu",
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object per picture, and one with totals.")] = False,
+    device: Annotated[str, typer.Option(help="Device that computes: cpu, or cuda for an NVIDIA GPU.")] = "cpu",
     precision: Precision = "auto",
     tile: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Width and height of the piece of a picture that is computed at once, in its pixels: smaller takes "
-            "less memory and more time. From the free memory if not given.",
+            help="Side of the square that is computed at once, in pixels of the input. Smaller takes less memory and "
+            "more time. Default: by the free memory.",
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads, all cores if not given.")] = None,
-    max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Refuse larger pictures; 100 million if not given.")
-    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(min=1, help="Refuse larger pictures. Default: 100 million.")] = None,
     damaged: Annotated[
         Literal["refuse", "keep"],
-        typer.Option(help="refuse files that are damaged or cut short, or keep what can be read (exit code 1)."),
+        typer.Option(help="Refuse files that are damaged or cut short, or keep what can be read (exit code 1)."),
     ] = "refuse",
     server: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Have a server (`cnlrn serve`) compute; its token is taken from CNLRN_TOKEN."),
+        typer.Option(metavar="URL", help="Let a server (`cnlrn serve`) compute. CNLRN_TOKEN holds its token."),
     ] = None,
 ) -> None:
-    """Restore pictures: sharper, and four times as wide and high."""
+    """Restore pictures: sharper, and up to four times as wide and high."""
     from cnlrn import images
     from cnlrn.cli.restoring import restore_files, restore_stream
     from cnlrn.jobs.local import Restores, restore_all
@@ -146,12 +149,13 @@ def restore(
 
         make = partial(RemoteRestorer, server, os.environ.get("CNLRN_TOKEN"), model)
     options: dict[str, Any] = {"overwrite": overwrite, "strip": strip, "strength": strength, "force": force}
-    if method is not None or kernel is not None:
+    if (method, kernel, kernel_size) != (None, None, None):
         from cnlrn.cli.method import restorer_of
 
         unfit = {"--model": model, "--ensemble": ensemble, "--device": device != "cpu", "--server": server}
         unfit["--precision"] = precision != "auto"
         limits: dict[str, Any] = {"threads": threads, "tile": tile, "max_pixels": limit, "damaged": damaged}
+        limits["kernel_size"] = kernel_size
         make = restorer_of(method, kernel, inputs, output, overwrite=overwrite, unfit=unfit, **limits)
     if json and sys.stdout is None:
         raise CnlrnError("--json prints to stdout, which is closed")

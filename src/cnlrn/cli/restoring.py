@@ -1,4 +1,4 @@
-"""What `cnlrn restore` does with its options: one picture through streams, or many files; and what it prints."""
+"""Carries out `cnlrn restore`: one picture through streams, or many files. Prints the results."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def restore_stream(
     strength: float,
     force: bool,
 ) -> int:
-    """Restore the picture on stdin (`source` is "-"), or in a file, to stdout (`target` is None) or a file.
+    """Restore the picture on stdin (`source` is "-") or in a file, to stdout (`target` is None) or to a file.
 
-    `suffix`: the format on stdout; None: that of the source, as `images.result_format` says.
-    Returns the exit code: 1 where the picture is damaged and what can be read of it was restored.
+    `suffix`: the format on stdout. With None, the source's, as `images.result_format` says.
+    Returns the exit code: 1 if the picture is damaged and what can be read of it was restored.
     """
     if target is None:
         _check_stream(sys.stdout, "the result is a picture file and stdout is {}; give -o FILE or redirect stdout")
@@ -67,13 +67,13 @@ def restore_stream(
 
 
 def _check_stream(stream: Any, message: str) -> None:
-    """CnlrnError where a stream, None if it is closed, cannot hold a picture."""
+    """CnlrnError if a stream cannot hold a picture; `stream` is None if it is closed."""
     if stream is None or stream.isatty():
         raise CnlrnError(message.format("closed" if stream is None else "a terminal"))
 
 
 def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search, json: bool) -> int:
-    """Restore what `search` finds, show how it goes, and sum up; returns the exit code."""
+    """Restore what `search` finds, show the progress, and print a summary. Returns the exit code."""
     start = time.perf_counter()
     counts = {"done": 0, "skipped": 0, "failed": 0}
     left_out = 0
@@ -110,7 +110,7 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
         results = f", {left_out} left out (results themselves, such as {example})" if left_out else ""
         ignored = f", {search.ignored} other files ignored" if search.ignored else ""
         say(
-            f"{counts['done']} restored, {counts['skipped'] - left_out} skipped (there already){results}, "
+            f"{counts['done']} restored, {counts['skipped'] - left_out} skipped (already there){results}, "
             f"{counts['failed']} failed{ignored}, in {seconds:.1f} s"
         )
     for complaint in complaints:
@@ -121,7 +121,7 @@ def restore_files(restore_all: Callable[..., Iterator[Outcome]], search: Search,
 
 
 def _say_one(outcome: Outcome, seconds: float) -> None:
-    """Print what became of the only picture, unless it failed."""
+    """Print what happened to the only picture, unless it failed."""
     if outcome.status == "done" and outcome.plan is not None:
         say(f"{outcome.target}: {_done(outcome.plan, seconds)}")
     elif outcome.status == "skipped" and outcome.target is None:
@@ -133,7 +133,7 @@ def _say_one(outcome: Outcome, seconds: float) -> None:
 
 
 def _done(plan: Plan, seconds: float) -> str:
-    """What was done with a picture, in how many seconds, and what else could be."""
+    """What was done with a picture, in how many seconds, and what else is possible."""
     largest = max(AUTOMATIC)
     more = plan.size.is_automatic and plan.result_width < largest * plan.width
     return f"{plan.words()} in {seconds:.2f} s" + (f"; --scale {largest} enlarges" if more else "")

@@ -15,42 +15,43 @@ from cnlrn.errors import CnlrnError
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets in other machines.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8765,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 admits other machines.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8765,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="End when the page's last tab is closed.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit when the page's last tab is closed.")] = False,
     token: Annotated[
         str | None,
-        typer.Option(envvar="CNLRN_TOKEN", help="What clients must present; better given by the variable."),
+        typer.Option(envvar="CNLRN_TOKEN", help="Token that clients must send; better set CNLRN_TOKEN."),
     ] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Let everybody in who reaches the address; needed to listen elsewhere.")
+        bool,
+        typer.Option(
+            "--no-token", help="Let in everybody who reaches the address. Needed on other hosts if there is no token."
+        ),
     ] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name by which the server is reached, such as that of a proxy; repeatable."),
+        typer.Option(help="A name by which clients reach the server, such as a proxy's; repeatable."),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="A model that `cnlrn models` lists, or an .onnx file, for requests that name none."),
+        typer.Option(help="Model for requests that name none: one that `cnlrn models` lists, or an .onnx file."),
     ] = None,
-    max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Refuse larger pictures; 100 million if not given.")
-    ] = None,
+    max_pixels: Annotated[int | None, typer.Option(min=1, help="Refuse larger pictures. Default: 100 million.")] = None,
     max_mb: Annotated[int, typer.Option(min=1, help="Refuse larger uploads, in MiB.")] = 256,
-    queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait or be computed; more are refused.")] = 100,
-    seconds: Annotated[float, typer.Option(min=1, help="Of computing for one picture.")] = 1800,
-    keep: Annotated[float, typer.Option(min=1, help="Seconds for which results of jobs wait to be fetched.")] = 900,
+    queue: Annotated[int, typer.Option(min=1, help="Pictures in the queue or in progress; more are refused.")] = 100,
+    seconds: Annotated[float, typer.Option(min=1, help="Time limit for computing one picture.")] = 1800,
+    keep: Annotated[float, typer.Option(min=1, help="Seconds to keep a finished job's result for fetching.")] = 900,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Pictures computed at once; by cores and memory if not given.")
+        int | None, typer.Option(min=1, help="Pictures computed at once. Default: by cores and memory.")
     ] = None,
     precision: Precision = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads, all cores if not given.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
     memory: Annotated[
-        int, typer.Option(min=1, help="MiB that computing may take, beside 200 for the process and those of pictures.")
+        int, typer.Option(min=1, help="MiB for computing, besides 200 for the process and what the pictures take.")
     ] = 1024,
     folder: Annotated[
-        Path | None, typer.Option(help="Folder for results that wait; one for temporary files if not given.")
+        Path | None, typer.Option(help="Folder for results that wait. Default: the folder for temporary files.")
     ] = None,
 ) -> None:
     """Serve a page to drop pictures on, and an HTTP API."""

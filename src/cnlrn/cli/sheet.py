@@ -16,13 +16,13 @@ from cnlrn.models import DEFAULT
 def sheet(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILES", help="Pairs of a blurry picture and what was restored from it."),
+        typer.Argument(metavar="FILES", help="Pairs of files: a blurry picture, then its restored result."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The sheet, a picture file.")],
-    label: Annotated[str, typer.Option(help="Written over the restored pictures.")] = f"after ({DEFAULT})",
+    label: Annotated[str, typer.Option(help="Title above the restored pictures.")] = f"after ({DEFAULT})",
     overwrite: Overwrite = False,
 ) -> None:
-    """Lay blurry pictures, enlarged by bicubic interpolation, beside the restored ones."""
+    """Put blurry pictures, enlarged by bicubic interpolation, beside the restored ones."""
     if len(files) % 2:
         raise CnlrnError(
             f"a sheet needs pairs of files, a blurry picture and a restored one; there are {len(files)} files"

@@ -1,7 +1,7 @@
 """What the command prints: lines on stdout, messages on stderr, and a progress bar there.
 
-Every name of a file goes through `say` or `complain`, which show control characters instead of sending them: a name may
-hold sequences that would move the cursor, or turn the direction of writing around.
+Every file name goes through `say` or `complain`. They show control characters instead of sending them, because a name
+may hold sequences that move the cursor or reverse the direction of writing.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _SHOWN = {code: repr(chr(code))[1:-1] for code in _CODES if code != ord("\n")}
 
 
 def printable(text: str) -> str:
-    """`text` with its control characters but line feeds written as in Python, such as \\x1b."""
+    """`text` with its control characters, except line feeds, written as in Python, such as \\x1b."""
     return text.translate(_SHOWN)
 
 
 def say(text: str) -> None:
-    """Print to stdout, at once; nothing where it is closed."""
+    """Print to stdout, at once. Prints nothing if stdout is closed."""
     print(printable(text), flush=True)
 
 
 @contextmanager
 def told_of_stdout() -> Iterator[None]:
-    """As long as the context lasts, where stdout cannot be written to, whoever writes, that is a CnlrnError."""
+    """Within the context, any failure to write to stdout is a CnlrnError, whoever writes."""
     before = sys.stdout
     if before is not None:
         sys.stdout = cast(TextIO, _Stdout(before))
@@ -46,7 +46,7 @@ def told_of_stdout() -> Iterator[None]:
 
 @contextmanager
 def writing_to_stdout() -> Iterator[None]:
-    """Make a failure to write to stdout a CnlrnError."""
+    """Turn a failure to write to stdout into a CnlrnError."""
     try:
         yield
     except OSError as error:
@@ -54,7 +54,7 @@ def writing_to_stdout() -> Iterator[None]:
 
 
 class _Stdout:
-    """stdout, whose failures are told as what they are."""
+    """stdout whose failures become CnlrnErrors."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -72,13 +72,13 @@ class _Stdout:
 
 
 def complain(message: str) -> None:
-    """Print a message to stderr, in one line; where that cannot be written to, nobody hears of it."""
+    """Print a message to stderr, in one line. If stderr cannot be written to, the message is lost."""
     with suppress(OSError, ValueError):
         print(f"cnlrn: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
 
 
 def log_to_stderr() -> None:
-    """Have what a command logs go to stderr."""
+    """Send what a command logs to stderr."""
     import logging
 
     class Lines(logging.Formatter):
@@ -91,14 +91,16 @@ def log_to_stderr() -> None:
 
 
 def show_cursor() -> None:
-    """Undo what a progress bar does to a terminal."""
+    """Show the cursor again, which a progress bar hides."""
     if os.isatty(2):
         os.write(2, b"\x1b[?25h")
 
 
 class Bar:
-    """A progress bar on stderr: of the only picture, by its `name`, the part that is done; of several how many are, of
-    `total`, None where nobody knows, and how fast.
+    """A progress bar on stderr.
+
+    For a single picture, given by `name`, it shows the computed share. For several, it shows how many of `total` are
+    done, and how fast; `total` is None if it is unknown.
     """
 
     def __init__(self, total: int | None, name: str | None = None) -> None:
@@ -129,7 +131,7 @@ class Bar:
         self._bar.stop()
 
     def part(self, part: float) -> None:
-        """So much of a picture is computed; it may be one ahead of those that are finished."""
+        """Show that this share of a picture is computed. It may be one picture ahead of the finished ones."""
         self._completed = max(self._completed, self._finished + part)
         text = self._name
         if text is None:
@@ -139,6 +141,6 @@ class Bar:
         self._bar.update(self._task, completed=self._completed, description=text)
 
     def finished(self) -> None:
-        """One more picture is written, skipped or failed."""
+        """Count one more picture as written, skipped or failed."""
         self._finished += 1
         self.part(0)

@@ -14,7 +14,7 @@ from cnlrn.cli.terminal import log_to_stderr, say
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A training recipe, a YAML file.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run, runs/RECIPE's name if not given; a run in it goes on.")
+        Path | None, typer.Option(help="Folder of the run. Default: runs/NAME for NAME.yaml. A run in it resumes.")
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -22,12 +22,12 @@ def train(
     ] = None,
     init: Annotated[
         list[Path] | None,
-        typer.Option(help="Weights to begin with; repeatable for parts of a network; not used when a run goes on."),
+        typer.Option(help="Weights to start from; repeatable for parts of a network. Ignored when a run resumes."),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop at the first checkpoint after so many minutes.")] = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Time 30 steps and keep nothing.")] = False,
+    minutes: Annotated[float | None, typer.Option(help="Stop at the first checkpoint after this many minutes.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Time 30 steps and save nothing.")] = False,
 ) -> None:
-    """Train a network, or go on where the run in --out was interrupted."""
+    """Train a network, or resume the run in --out."""
     import math
 
     with extra():

@@ -162,7 +162,7 @@ def read(file: Path) -> Byte:
     """The picture as uint8 HWC RGB; CnlrnError where it cannot be decoded or is too large."""
     picture = pictures.read(file)
     if picture is None:
-        raise CnlrnError(f"{file} cannot be read as a picture; mend it, or remove it and its partner")
+        raise CnlrnError(f"{file} cannot be read as a picture; repair it, or remove it and its partner")
     return picture
 
 
@@ -336,8 +336,8 @@ def _published(kind: str, place: str, split: Split) -> PairSet:
             raise CnlrnError(f"there are no pairs of the {split} split in {folder}")
     except CnlrnError as error:
         raise CnlrnError(
-            f"{error}; {kind}:{place} should hold {published.layout}, and {_found(folder)}; {published.title} is to be "
-            f"had from {published.source}: unpack it into {folder}"
+            f"{error}; {kind}:{place} should hold {published.layout}, and {_found(folder)}; get "
+            f"{published.title} from {published.source} and unpack it into {folder}"
         ) from error
     if len(pairs) != published.sizes[split]:
         log.warning(

@@ -93,7 +93,7 @@ def _fits(samples: Samples, indices: BatchIndices, workers: int, shared: Path) -
     free = shutil.disk_usage(shared).free
     if needed > free:
         log.info(
-            "%s has %d MB free and %d are wanted, so batches come through pipes, which is slower; give it more room "
+            "%s has %d MB free and %d are needed, so batches come through pipes, which is slower; give it more room "
             "(docker run --shm-size=...) or lower `workers`",
             *(shared, free // 10**6, -(-needed // 10**6)),
         )

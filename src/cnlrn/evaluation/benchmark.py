@@ -21,12 +21,11 @@ from cnlrn.data import pictures
 from cnlrn.data.pictures import Byte
 from cnlrn.data.sets import Pair, PairSet, open_set
 from cnlrn.errors import CnlrnError, cut, shown
-from cnlrn.evaluation import costs, systems
-from cnlrn.evaluation.costs import Costs
+from cnlrn.evaluation import machine, systems
 from cnlrn.evaluation.journal import Journal, Record
 from cnlrn.evaluation.metrics import BORDERS, Metric, metric
 from cnlrn.evaluation.pairs import figures
-from cnlrn.evaluation.systems import Spec, Steps
+from cnlrn.evaluation.systems import Costs, Spec, Steps
 from cnlrn.evaluation.worker import Failure, Worker, started
 from cnlrn.files import replacing
 from cnlrn.yamlfile import Natural, Schema, Within
@@ -208,14 +207,14 @@ class _Bench:
 
     def __init__(self, suite: Suite, planned: Mapping[int, Mapping[str, Steps]], out: Path, overwrite: bool) -> None:
         self.count = suite.shown
-        self.threads = suite.threads or costs.cores()
-        self.machine = costs.machine(self.threads)
+        self.threads = suite.threads or machine.cores()
+        self.machine = machine.described(self.threads)
         self.metrics = tuple(metric(name) for name in suite.metrics)
         self.scored = {
             scale: tuple(metric(name, border) for name in suite.metrics) for scale, border in BORDERS.items()
         }
         self.planned = planned
-        self.costs = {scale: {n: costs.of(steps) for n, steps in plan.items()} for scale, plan in planned.items()}
+        self.costs = {scale: {n: systems.costs(steps) for n, steps in plan.items()} for scale, plan in planned.items()}
         self.unrestored: dict[Pair, dict[str, float]] = {}
         self.journal = Journal(out / "results.jsonl", overwrite)
         self.folder = out / "pictures"

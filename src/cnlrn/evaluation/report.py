@@ -23,7 +23,7 @@ from cnlrn.evaluation import charts
 from cnlrn.evaluation.benchmark import MEGABYTE, SCHEMA, Contents, Results, Row, Shown
 from cnlrn.evaluation.charts import Box, Scatter
 from cnlrn.evaluation.metrics import Metric
-from cnlrn.evaluation.systems import SCALE, Bicubic
+from cnlrn.evaluation.systems import SCALE
 from cnlrn.files import replacing
 
 Float = npt.NDArray[np.float32]
@@ -252,7 +252,7 @@ def _chart(results: Results, metric: Metric, rows: list[Row]) -> Chart:
     baseline = "the blurry pictures"
     gains = {row.system: row.gains[metric.name].mean for row in rows if row.gains}
     if not gains:
-        base = next((row for row in rows if isinstance(specs[row.system], Bicubic)), rows[0])
+        base = next((row for row in rows if specs[row.system].is_baseline), rows[0])
         baseline = base.system
         gains = {row.system: metric.gain(row.scores[metric.name], base.scores[metric.name]) for row in rows}
     low, high = min(0.0, *gains.values()), max(0.0, *gains.values())

@@ -63,6 +63,8 @@ class PictureFile:
         image = metadata.oriented(image, blocks)
         turned = metadata.is_turned(image)
         own_format = metadata.own_format(image) if suffix is None else suffix
+        if space is None and colour.has_unusable_profile(image):
+            notes += (f"{self.name}: {colour.UNUSABLE}",)
         with damage(self.name):
             image = colour.to_rgb_or_gray(image.autorot(), self.name)
         gray = colour.colours(image) == 1

@@ -94,7 +94,7 @@ class Spool:
             self._write(0, memoryview(head))
             self._write(self._place(self._shape[0], 0), memoryview(tail))
         source = pyvips.Source.new_from_descriptor(self._file.fileno())
-        return pyvips.Image.tiffload_source(source, access="sequential")
+        return pyvips.Image.tiffload_source(source, access="sequential", unlimited=True)
 
     def close(self) -> None:
         """Give the room back."""

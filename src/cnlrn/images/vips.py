@@ -18,6 +18,9 @@ from cnlrn.errors import CnlrnError, UnreadablePicture, UnsupportedPicture
 from cnlrn.images.room import no_room_for
 
 os.environ.setdefault("VIPS_WARNING", "0")  # libvips shall print no warnings
+os.environ.setdefault(
+    "VIPS_CONCURRENCY", str(min(4, os.cpu_count() or 1))
+)  # it holds more rows the more threads it has
 import pyvips
 
 _BELOW_ERRORS = 0b11111000  # GLib's levels: what ends no program
@@ -64,6 +67,8 @@ def load(
     at which it fails otherwise, by libvips' names; those that lose samples if None.
     """
     source = pyvips.Source.new_from_memory(content)
+    if loader == "tiffload" and not keep:  # it refuses strips of more than 50 MB, `tiff_directory` what is no picture
+        options["unlimited"] = True
     fail_on = "none" if keep else fail_on or _STRICT.get(loader, "error")
     image = getattr(pyvips.Image, f"{loader}_source")(source, fail_on=fail_on, **options)
     image._references.append(source)  # or the bytes could be gone before samples are asked for

@@ -35,12 +35,19 @@ class Format:
     large_options: dict[str, Any] = field(default_factory=dict)
     gray_profiles: bool = True
 
-    def check_size(self, width: int, height: int) -> None:
-        """Find out before any work whether the format can hold so many pixels; CnlrnError if not."""
+    def check_size(self, width: int, height: int, pixel: int) -> None:
+        """Find out before any work whether the format can hold so many pixels, of `pixel` bytes each, and whether its
+        rows are short enough for libvips to write them in 1 GiB of memory; CnlrnError if not."""
         if max(width, height) > self.largest_side:
             raise TooLarge(
                 f"the result would have {width}x{height} pixels and this format holds at most {self.largest_side} a "
                 f"side; {'make it smaller' if self.largest_side == _LARGEST_SIDE else 'write a PNG or TIFF'}"
+            )
+        need = width * pixel * min(_ROWS, 5 * height // 2)
+        if need > _ROWS_BYTES:
+            raise TooLarge(
+                f"the result would have {width}x{height} pixels, and writing rows so long would take {need / 1e9:.1f} "
+                "GB of memory; make it smaller"
             )
 
     def is_large(self, image: Any) -> bool:
@@ -53,6 +60,8 @@ class Format:
 
 
 _LARGEST_SIDE = 100_000_000  # libvips' own limit
+_ROWS = 800  # that libvips holds while it writes, or two and a half times all
+_ROWS_BYTES = 2**30
 _KEEP = "icc:xmp"
 """The rest is inserted: libvips cuts EXIF and IPTC, fails at EXIF that it does not understand, drops large XMP in JPEG,
 and writes it as another kind of text in PNG."""
@@ -259,7 +268,7 @@ def _lazy(picture: Picture | LazyPicture) -> LazyPicture:
 def _to_vips(picture: LazyPicture, file_format: Format, told: metadata.Told) -> Any:
     """The libvips image that is handed to the saver: samples, channels, profile and metadata that it is to write."""
     image = picture.image
-    file_format.check_size(image.width, image.height)
+    file_format.check_size(image.width, image.height, bytes_of(image) // (image.width * image.height))
     gray = image.bands - picture.has_alpha == 1
     if image.format not in file_format.samples:
         image = colour.round_to(image, file_format.samples[-1])

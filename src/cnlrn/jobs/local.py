@@ -1,6 +1,6 @@
-"""Many pictures: restore each while the next is read and the last is written, and say what became of each.
+"""Restores many pictures: while one is computed, the next is read and the last is written. Reports an outcome for each.
 
-One bad file ends nothing here. `cnlrn.jobs.search` finds the pictures; `cnlrn.restoration.restorer` and `cnlrn.images`
+One bad file stops nothing. `cnlrn.jobs.search` finds the pictures. `cnlrn.restoration.restorer` and `cnlrn.images`
 decide what a result is and how it is written.
 """
 
@@ -58,14 +58,21 @@ class Restores(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a picture.
+    """What happened to a picture.
 
-    `status` is "done", "skipped" (the target was there already, or without a target: the picture is itself a result) or
-    "failed"; in the last two cases `reason` says why, in a sentence. `before` and `after` are width and height of a
-    picture that was done, `seconds` how long its computing took. `sheet`: the before/after sheet that was written.
-    `notes`: sentences on what of the file is not in the result. `damage`: one on the file, if it is damaged and what
-    can be read of it was restored. `plan`: what was done, of a picture that is done. `error`: the class in
-    `cnlrn.errors` of the error of one that failed.
+    Attributes:
+        source: the picture.
+        target: the file of the result. None if the picture was skipped because it is itself a result.
+        status: "done", "skipped" (the target existed, or the picture is itself a result) or "failed".
+        reason: why it was skipped or failed, in a sentence.
+        before: width and height of the picture, if done.
+        after: width and height of the result, if done.
+        seconds: how long computing took.
+        sheet: the before/after sheet that was written.
+        notes: what the result lacks of the file, one sentence each.
+        damage: a sentence, if the file is damaged and what can be read of it was restored.
+        plan: what was done, if done.
+        error: the name of the error's class in `cnlrn.errors`, if failed.
     """
 
     source: Path
@@ -104,13 +111,21 @@ def restore_all(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
-    """Restore pictures, one outcome each in the order of `jobs`; reading, computing and writing overlap.
+    """Restore pictures. Yields one outcome each, in the order of `jobs`. Reading, computing and writing overlap.
 
-    A target that exists is skipped unless `overwrite`, so an interrupted run goes on where it stopped; a folder that a
-    target needs is made. A picture that a search found and that is itself a result of cnlrn is skipped. `compare`: a
-    before/after sheet is written beside each result, under the same rule. `progress` is called with the part of the
-    present picture that is computed; `strip`, `strength` and `force` are those of `Restorer.restore`. No exception but
-    an interruption ends it: then what is being written is finished, and nothing half-written is left.
+    An existing target is skipped, so an interrupted run resumes. A folder that a target needs is created. A picture
+    that a search found is skipped if it is itself a result of cnlrn. No exception ends the iteration except an
+    interruption; what is being written is then finished, and nothing half-written is left.
+
+    Args:
+        restorer: what restores the pictures.
+        jobs: the pictures and their targets, such as a `Search`.
+        overwrite: replace existing targets.
+        strip: as in `Restorer.restore`.
+        compare: also write a before/after sheet beside each result, under the same rule.
+        strength: as in `Restorer.restore`.
+        force: as in `Restorer.restore`.
+        progress: called with the computed share of the current picture, from 0 to 1.
     """
     wishes = _Wishes(overwrite, compare, force, {"strip": strip, "strength": strength, "progress": progress})
     reader, writer = ThreadPoolExecutor(1, "reader"), ThreadPoolExecutor(1, "writer")

@@ -1,7 +1,7 @@
-"""Which pictures are to be restored, where their results go and how they are called.
+"""Decides which pictures are restored, where their results go and what they are called.
 
-A folder is searched while its pictures are restored, so nothing here grows with the number of files in it but eight
-bytes or so each. What a user means by an argument is decided here, too. Pictures are opened by `cnlrn.jobs.local`.
+A folder is searched while its pictures are restored, so memory grows by only some eight bytes for each file in it. This
+module also decides what a user means by an argument. `cnlrn.jobs.local` opens the pictures.
 """
 
 from __future__ import annotations
@@ -39,10 +39,15 @@ _SUFFIXES = sorted({spelled for suffix in images.SUFFIXES for spelled in (suffix
 class Job:
     """A picture to restore and the file to write.
 
-    Or the `problem` because of which it cannot be restored, or the reason why it is `left_out`. `size` is that of the
-    result. `found`: the picture was found by a search, not named, and is left out if it is a result itself. `named`
-    gives the target by the size that an automatic one comes to, and by whether the result is larger than the picture,
-    where the target depends on either; `target` is then the most likely one.
+    Attributes:
+        source: the picture.
+        target: the file to write.
+        problem: why it cannot be restored.
+        left_out: why it is left out.
+        size: size of the result.
+        found: a search found the picture, so it is left out if it is itself a result.
+        named: gives the target from the size that an automatic size becomes, and from whether the result is larger than
+            the picture. None if the target depends on neither. `target` is then the most likely one.
     """
 
     source: Path
@@ -56,25 +61,28 @@ class Job:
 
 @dataclass
 class Search:
-    """Where pictures are looked for and where their results go; iterating gives a `Job` each.
+    """Where to look for pictures and where their results go. Iterating yields a `Job` for each.
 
-    `inputs`: files, folders (searched whole; hidden files and folders and what macOS leaves are left out) and patterns.
-    `output`: a folder, made when it is needed, in which the tree of a folder is mirrored; for a single file also a file
-    name. None: files beside their source, and the tree of the folder "photos" in "photos_x4", or in "photos_restored"
-    where the size is automatic.
-    `size`: of the results.
-    `name`: of a result without its extension; {stem} and {ext} of the source, {size} such as "x4", {model}.
-    `model`: the name or file of the model; empty where it is chosen for each picture.
-    `suffix`: extension of the results, which chooses their format; None: as `files.result_suffix` says.
-    `file` is the file that `output` names, None if it names a folder or nothing; `single` tells that one file is given;
-    `total` is how many files are given, None if there are folders; `ignored` counts, after an iteration, the files in
-    folders that are no pictures by their extension.
+    The jobs of a folder are sorted by name; in a folder of very many files, a thousand at a time.
 
-    The jobs of a folder are sorted by name, those of very many files a thousand at a time.
+    Attributes:
+        inputs: files, patterns and folders. Folders are searched with their subfolders; hidden files and folders and
+            what macOS leaves are ignored.
+        output: a folder, created when it is needed, in which the tree of a folder is mirrored; for a single file, it
+            may also be a file name. With None, results go beside their source, and the tree of the folder "photos" to
+            "photos_x4", or to "photos_restored" if the size is automatic.
+        size: size of the results.
+        name: name of a result without its extension, from {stem} and {ext} of the source, {size} such as "x4", {model}.
+        suffix: extension of the results, which chooses their format. With None, `files.result_suffix` decides.
+        model: name or file of the model. Empty if it is chosen for each picture.
+        ignored: after an iteration, how many files in folders are no pictures by their extension.
+        file: the file that `output` names. None if it names a folder or nothing.
+        single: whether one file is given.
+        total: how many files are given. None if there are folders.
 
     Raises:
-        CnlrnError: a name or suffix that makes no sense, a pattern that matches nothing, or `output` is a file where a
-            folder is needed.
+        CnlrnError: a name or suffix makes no sense, a pattern matches nothing, or `output` is a file where a folder is
+            needed.
     """
 
     inputs: Sequence[str]
@@ -90,7 +98,7 @@ class Search:
         if self.suffix is not None:
             images.format_of(self.suffix)
         if "" in (*self.inputs, self.output):
-            raise CnlrnError("the name of a picture or folder is empty; a dot is the present folder")
+            raise CnlrnError("the name of a picture or folder is empty; a dot is the current folder")
         self._results = self._pattern()
         given = [(path, is_pattern(text)) for text in self.inputs for path in expanded(text)]
         self.paths = [path for path, _ in given]

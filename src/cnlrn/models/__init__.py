@@ -1,6 +1,6 @@
-"""The models that users choose by name: each is an ONNX file in this folder and a card, `NAME.json`, that tells its
-data, licences, recipe, measured figures and limits. Running a model is not here: see `cnlrn.engine.onnx`. What
-restores nothing lies in the folder `estimators`: see `cnlrn.restoration.blur`.
+"""The models that users choose by name: each is an ONNX file in this folder and a card, `NAME.json`, with its training
+data, licences, recipe, measured figures and limits. `cnlrn.engine.onnx` runs a model. The folder `estimators` holds
+what restores nothing: see `cnlrn.restoration.blur`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,19 @@ Precision = Literal["float32", "int8", "auto"]
 
 @dataclass(frozen=True)
 class Card:
-    """What a user should know of a model before trusting it; the fields are those of the JSON file.
+    """What a user should know about a model before trusting it. The fields are those of the JSON file.
 
-    `file` is the ONNX file beside the card and `sha256` its checksum, in hexadecimal. `scales` are the enlargements it
-    offers. `data` lists what it was trained on, each with `name` and `licence`. `recipe` is the training recipe,
-    `figures` what was measured (name to value), and `limits` what it does badly, a sentence each. `int8`, if not empty,
-    holds the `file` and `sha256` of its eight-bit version.
+    Attributes:
+        name: what users call it.
+        description: one line on what it does.
+        file: the ONNX file beside the card.
+        sha256: the checksum of that file, in hexadecimal.
+        scales: the scales that it offers.
+        data: its training data; each entry has a `name` and a `licence`.
+        recipe: the training recipe.
+        figures: what was measured, name to value.
+        limits: what it does badly, one sentence each.
+        int8: if not empty, the `file` and `sha256` of its eight-bit version.
     """
 
     name: str
@@ -45,18 +52,18 @@ class Card:
 
 
 def models() -> list[Card]:
-    """The cards of all models that come with the package, sorted by name."""
+    """The cards of all models in the package, sorted by name."""
     return [_card(path) for path in sorted(FOLDER.glob("*.json"))]
 
 
 def find(model: str | os.PathLike[str], precision: Precision = "float32") -> tuple[Path, str | None]:
-    """The ONNX file of a model and the checksum that its card names.
+    """The ONNX file of a model, and its checksum from the card.
 
-    `model` is a model's name, or the path of a file ending in `.onnx`, which has no card and so no checksum.
+    `model` is a model's name, or the path of a file ending in `.onnx`. Such a file has no card and so no checksum.
     `precision` is float32, int8, or auto: int8 for a model that has it.
 
     Raises:
-        NoSuchModel: no model has this name; the message suggests the nearest.
+        NoSuchModel: no model has this name. The message suggests the nearest.
         CnlrnError: int8 for a model that has no eight-bit version.
     """
     if not isinstance(model, str) or model.lower().endswith(".onnx"):

@@ -189,7 +189,7 @@ class OwnSizeCNLRN(RestorationNetwork):
         self.coarse_to_fine = tuple(
             LevelOfDetail(made, channels, -(-context // (size * grid)) * size * grid, size * grid)
             for made, channels, context, size in zip(
-                (_COARSE, _FINE, 1), (width, width + 12, 6), contexts, (_COARSE, _FINE, _NEAR), strict=True
+                (_COARSE, _FINE, 1), (width, width + 12, 3), contexts, (_COARSE, _FINE, _NEAR), strict=True
             )
         )
         self.context = -(-self.cell * 3 // 2 // self.cell) * self.cell
@@ -228,7 +228,7 @@ class OwnSizeCNLRN(RestorationNetwork):
             if all(place in own and value.shape == own[place].shape for place, value in level.items()):
                 taken |= level
         if not taken:
-            raise CnlrnError("these weights of a cascade fit no level of this network: its widths or counts are others")
+            raise CnlrnError("these weights of a cascade fit no level of this network: its widths or counts differ")
         self.load_state_dict(taken, strict=False)
         for name in ("near", "fine", "coarse"):
             if f"{name}.exit.bias" in taken:
@@ -237,15 +237,15 @@ class OwnSizeCNLRN(RestorationNetwork):
     def forward(
         self, lr: Tensor, scale: int = 1, survey: Tensor | None = None, features: Tensor | None = None
     ) -> Tensor:
-        """See `RestorationNetwork.forward`; `survey` is that of the whole photo and `features` are the near
-        level's differences to it, made of `lr` itself if None."""
+        """See `RestorationNetwork.forward`; `survey` is that of the whole photo and `features` is the near
+        level's difference to it, made of `lr` itself if None."""
         self.check_scale(scale)
         if features is None:
             survey = self.survey(lr) if survey is None else survey
             for index in range(len(self.coarse_to_fine)):
                 features = self.level(index, lr, survey, features)
         assert features is not None
-        return self._steadied(lr, *features.chunk(2, 1))
+        return self._steadied(lr, features)
 
     def outputs(self, lr: Tensor, survey: Tensor | None = None, features: Tensor | None = None) -> dict[int, Tensor]:
         """See `RestorationNetwork.outputs`."""
@@ -258,7 +258,7 @@ class OwnSizeCNLRN(RestorationNetwork):
 
     def level(self, index: int, lr: Tensor, survey: Tensor | None, before: Tensor | None) -> Tensor:
         """See `RestorationNetwork.level`: 0 is the coarse level, 1 the fine one with the coarse one's drawing, 2
-        are two differences to the photo: that of the mixture, and a change to it."""
+        is the mixture's difference to the photo."""
         assert survey is not None
         half, quarter, eighth = self._reduced(lr)
         if index == 0 or before is None:
@@ -274,7 +274,7 @@ class OwnSizeCNLRN(RestorationNetwork):
 
     def project_target(self, lr: Tensor, target: Tensor, scale: int) -> Tensor:
         """See `RestorationNetwork.project_target`: `target` with the light of `lr`."""
-        return self._steadied(lr, torch.zeros_like(lr), target - lr)
+        return self._steadied(lr, target - lr)
 
     def _drawings(
         self, lr: Tensor, half: Tensor, quarter: Tensor, survey: Tensor, fine: Tensor, coarse_drawing: Tensor
@@ -287,15 +287,15 @@ class OwnSizeCNLRN(RestorationNetwork):
         return [self.near.draw(half, features), fine_drawing, self.doubled(coarse_drawing)], features
 
     def _mixed(self, lr: Tensor, survey: Tensor, drawings: list[Tensor], features: Tensor) -> Tensor:
-        """The difference to the photo of a mixture of it and its drawings, and a change to that, (n, 6, h, w)."""
+        """The difference to the photo of a mixture of it and its drawings, (n, 3, h, w)."""
         (gate,) = self.gate(survey)
         shares = F.pixel_shuffle(self.shares(features), _NEAR) + gate.reshape(-1, 4, 1, 1)
         shares = torch.exp(shares.clamp(-_DECIDED, _DECIDED))  # a softmax over channels is slow in engines
         of_drawings = shares[:, 1:] / shares.sum(1, keepdim=True)
-        difference = torch.zeros_like(lr)
+        difference: Tensor = F.pixel_shuffle(self.change(features), _NEAR)
         for index, drawing in enumerate(drawings):
             difference = difference + of_drawings[:, index : index + 1] * (drawing - lr)
-        return torch.cat([difference, F.pixel_shuffle(self.change(features), _NEAR)], 1)
+        return difference
 
     def _reduced(self, lr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The photo at a half, a quarter and an eighth of each side."""
@@ -303,17 +303,14 @@ class OwnSizeCNLRN(RestorationNetwork):
         quarter = self.halved(half)
         return half, quarter, self.halved(quarter)
 
-    def _steadied(self, photo: Tensor, drawn: Tensor, change: Tensor) -> Tensor:
-        """The photo with two differences, less what they would add to the light around each pixel, so that colours
-        cannot drift. But where much of a cell is white, the light there was clipped and nobody knows it: `change` may
-        add and take some there, the drawings may not."""
-        by_drawings = excess_light(photo, drawn, self.cell)
-        by_change = excess_light(photo, drawn + change, self.cell) - by_drawings
+    def _steadied(self, photo: Tensor, difference: Tensor) -> Tensor:
+        """The photo with `difference`, less what that would add to the light around each pixel, so that colours cannot
+        drift; but where much of a cell is white, the light there was clipped and nobody knows it."""
+        excess = excess_light(photo, difference, self.cell)
         white = ((photo.amax(1, keepdim=True) - _NEARLY) / (_WHITE - _NEARLY)).clamp(0, 1)
         known = (1 - F.avg_pool2d(white, self.cell) / _CLIPPED_SHARE).clamp(0, 1)
-        excess = by_drawings + known * by_change
-        steady = F.interpolate(excess, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
-        return photo + drawn + change - steady
+        steady = F.interpolate(excess * known, scale_factor=float(self.cell), mode="bilinear", align_corners=False)
+        return photo + difference - steady
 
 
 def _of_level(state: Mapping[str, Tensor], name: str, size: int, scale: int) -> dict[str, Tensor]:

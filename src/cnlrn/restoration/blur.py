@@ -1,7 +1,7 @@
-"""How a picture is blurred: estimated from windows all over it by a small ONNX file, without torch.
+"""Estimates how a picture is blurred, from windows all over it, with a small ONNX file and without torch.
 
-A picture is looked at as it is first; where its shake is longer than one look can tell, again at a half and a quarter
-of its size. What to do about the blur is not decided here.
+The estimator looks at the picture as it is. If its shake is too long for one look, it looks again at a half and at a
+quarter of the size. What to do about the blur is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cnlrn import images
 from cnlrn.engine import onnxfile
+from cnlrn.engine.onnx import open_session
 from cnlrn.errors import DamagedModel
 from cnlrn.images import LazyPicture
 from cnlrn.images.picture import check_range
@@ -40,18 +40,21 @@ _STRAIGHT = 0.25
 """Elongation from which a shake has a direction."""
 _UNCOMPRESSED = 97.5
 """JPEG quality from which nothing of it is seen."""
-_QUIET = 4  # only what is fatal: every other error comes as an exception
 
 
 @dataclass(frozen=True)
 class Blur:
-    """What blurred a picture, in pixels of it.
+    """What blurred a picture. Lengths are in its pixels.
 
-    `extent` is how far the picture moved during a shake, the radius of a defocus (or about twice the standard deviation
-    of a gaussian blur), and 0 for a sharp picture. `direction` of a shake is in degrees, 0 from left to right, 45 from
-    the upper left to the lower right, below 180; None where it has none. `noise` is a standard deviation in 255ths of
-    the range of values. `jpeg_quality`, 1 to 100, is None where no compression is seen. `certainty`, 0 to 1, is that
-    of `kind`.
+    Attributes:
+        kind: "sharp", "shake" or "defocus".
+        extent: for a shake, how far the picture moved; for defocus, the radius of the disk (or about twice the standard
+            deviation of a gaussian blur); for a sharp picture, 0.
+        direction: direction of a shake in degrees, at least 0 and below 180: 0 from left to right, 45 from the upper
+            left to the lower right. None if it has none.
+        noise: standard deviation of the noise, in 255ths of the range of values.
+        jpeg_quality: 1 to 100. None if no compression is visible.
+        certainty: certainty of `kind`, from 0 to 1.
     """
 
     kind: Literal["sharp", "shake", "defocus"]
@@ -62,7 +65,7 @@ class Blur:
     certainty: float
 
     def words(self) -> str:
-        """The same for a person."""
+        """The same as a sentence for people."""
         direction = "" if self.direction is None else f" at {self.direction:.0f} degrees"
         kind = {
             "sharp": "sharp",
@@ -74,17 +77,18 @@ class Blur:
 
 
 class BlurEstimator:
-    """The estimator that comes with the package, run by ONNX Runtime on the CPU."""
+    """The estimator that comes with the package. ONNX Runtime runs it on the CPU."""
 
     def __init__(self, folder: Path = FOLDER, threads: int | None = None) -> None:
-        """Open `blur.onnx` in `folder`, whose checksum `blur.json` beside it holds; `threads` is the number of CPU
-        threads, all cores when None.
+        """Open `blur.onnx` in `folder`. `blur.json` beside it holds its checksum.
+
+        Args:
+            folder: folder of the two files.
+            threads: number of CPU threads. None uses all cores.
 
         Raises:
-            CnlrnError: there are no such files, or they are damaged.
+            CnlrnError: the files are missing or damaged.
         """
-        import onnxruntime
-
         try:
             model = (folder / "blur.onnx").read_bytes()
             expected = json.loads((folder / "blur.json").read_bytes())["sha256"]
@@ -94,22 +98,19 @@ class BlurEstimator:
             raise DamagedModel(f"{folder / 'blur.json'} is damaged; install cnlrn again") from error
         if hashlib.sha256(model).hexdigest() != expected:
             raise DamagedModel(f"{folder / 'blur.onnx'} is damaged (its checksum differs); install cnlrn again")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = _QUIET
         self._see, self._tell = (
-            onnxruntime.InferenceSession(
-                onnxfile.keep_output(model, output), options, providers=["CPUExecutionProvider"]
-            )
-            for output in ("seen", "told")
+            open_session(onnxfile.keep_output(model, output), threads) for output in ("seen", "told")
         )
 
     def estimate(self, given: NDArray[Any]) -> Blur:
-        """The blur of a picture from windows (n, h, w, 3) of it, RGB, integers of full range or floats in [0, 1].
+        """Estimate the blur of a picture from windows of it.
 
-        Windows of 512 pixels a side, cut at multiples of 16 so that JPEG's grid lies alike in all, tell most; larger
-        ones are cut, small ones are mirrored. Shakes of more than about 64 pixels are told badly: see
-        `estimate_picture`.
+        Args:
+            given: windows (n, h, w, 3), RGB, integers of full range or floats in [0, 1]. Windows of 512 pixels a side
+                work best, cut at multiples of 16 so that JPEG's grid lies alike in all. Larger ones are cut, small ones
+                are mirrored.
+
+        Shakes of more than about 64 pixels are estimated badly: see `estimate_picture`.
         """
         values = _as_floats(given)
         if max(values.shape[1:3]) > spectrum.SIDE:
@@ -121,8 +122,12 @@ class BlurEstimator:
         return _blur(self._tell.run(None, {"means": np.concatenate(seen), "spectra": waves})[0][0])
 
     def estimate_picture(self, picture: NDArray[Any] | Reader, height: int = 0, width: int = 0) -> Blur:
-        """The blur of a picture (height, width, 3) as in `estimate`, or of one of this `height` and `width` that is
-        read in parts. Of a large picture 6 windows, spread evenly, are looked at.
+        """Estimate the blur of a whole picture. Of a large one, 6 windows are looked at, spread evenly.
+
+        Args:
+            picture: an array (height, width, 3) as in `estimate`, or a function that reads parts of the picture.
+            height: height of the picture in pixels, if it is read in parts.
+            width: width of the picture in pixels, if it is read in parts.
         """
         if isinstance(picture, np.ndarray):
             height, width = picture.shape[:2]
@@ -141,13 +146,13 @@ class BlurEstimator:
 
 
 def of_picture(estimator: BlurEstimator, picture: LazyPicture) -> Blur:
-    """The blur of an open picture; what alpha hides counts too. CnlrnError where it is damaged."""
+    """Estimate the blur of an open picture, including what alpha hides. CnlrnError if it is damaged."""
     colours = picture.image.bands - picture.has_alpha
     colour = picture.image.extract_band(0, n=colours)
     colour = colour if colours == 3 else colour.bandjoin([colour, colour])
 
     def read(top: int, left: int, height: int, width: int) -> NDArray[Any]:
-        samples = images.as_array(colour.crop(left, top, width, height))
+        samples = LazyPicture(colour.crop(left, top, width, height), name=picture.name).samples()
         check_range(samples, picture.name)
         return samples
 

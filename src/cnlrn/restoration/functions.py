@@ -1,4 +1,4 @@
-"""`cnlrn.restore` and `cnlrn.inspect`: one picture, one call."""
+"""`cnlrn.restore` and `cnlrn.inspect`: one call for one picture."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def restore(picture: Same, *, model: PathLike | None = ..., **options: Unpack[_O
 
 
 def restore(picture: Any, *, model: PathLike | None = None, **options: Unpack[_FileOptions]) -> Any:
-    """Restore one picture; arguments, result and errors are those of `Restorer.restore`.
+    """Restore one picture. Arguments, result and errors are those of `Restorer.restore`.
 
-    The model is loaded anew each time: for more than a few pictures keep a `Restorer`.
+    Each call loads the model again. For more than a few pictures, keep a `Restorer`.
 
     >>> import numpy as np
     >>> restore(np.zeros((30, 40, 3), np.uint8), scale=2).shape
@@ -62,6 +62,8 @@ def restore(picture: Any, *, model: PathLike | None = None, **options: Unpack[_F
 
 
 def inspect(picture: Any, *, model: PathLike | None = None, **options: Unpack[_InspectOptions]) -> Plan:
-    """Tell how a picture is blurred and what would be done with it; arguments, result and errors are those of
-    `Restorer.inspect`."""
+    """Show how a picture is blurred and what would be done with it.
+
+    Arguments, result and errors are those of `Restorer.inspect`.
+    """
     return Restorer(model).inspect(picture, **options)

@@ -1,4 +1,4 @@
-"""What is done with a picture, decided before anything is computed: from its size, its blur and what is asked for."""
+"""Decides what to do with a picture before anything is computed, from its size, its blur and what is asked for."""
 
 from __future__ import annotations
 
@@ -22,14 +22,21 @@ Action = Literal["enlarge", "deblur", "leave"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done with a picture of `width` x `height` pixels.
+    """What is done with a picture.
 
-    `blur` is the estimate for it, None where a model was named, so that nothing depends on the blur. `action`:
-    "enlarge", "deblur" at its own size, or "leave" a picture that is sharp as it is. `model` is the name of the model
-    that computes, None to leave. `size` was asked for; `result_width` and `result_height` are those of the result in
-    pixels. `working_scale` is by how much the picture is reduced for cnlrn-own, which deblurs it, also before it is
-    enlarged; None if that model takes no part, or was named. `seconds` and `memory` (bytes, at the most) are what
-    `Restorer.inspect` expects on this machine.
+    Attributes:
+        width: width of the picture in pixels.
+        height: height of the picture in pixels.
+        blur: the estimate of its blur. None if a model was named, so that nothing depends on the blur.
+        action: "enlarge", "deblur" at its own size, or "leave" a sharp picture as it is.
+        model: name of the model that computes. None to leave.
+        size: the size that was asked for.
+        result_width: width of the result in pixels.
+        result_height: height of the result in pixels.
+        working_scale: by how much the picture is reduced for cnlrn-own, which deblurs it, also before it is enlarged.
+            None if that model takes no part, or if it was named.
+        seconds: the time that `Restorer.inspect` expects on this machine.
+        memory: the memory that `Restorer.inspect` expects at most, in bytes.
     """
 
     width: int
@@ -45,13 +52,13 @@ class Plan:
     memory: int | None = None
 
     def facts(self) -> dict[str, Any]:
-        """The same in a flat dictionary, for JSON."""
+        """The same as a flat dictionary, for JSON."""
         facts = asdict(self)
         del facts["size"]
         return facts | (facts.pop("blur") or {})
 
     def words(self) -> str:
-        """What is done, for a person."""
+        """What is done, as a sentence for people."""
         before, after = f"{self.width}x{self.height}", f"{self.result_width}x{self.result_height}"
         if self.action == "leave":
             return f"{before}, sharp already and left as it is (--force deblurs it)"
@@ -61,7 +68,7 @@ class Plan:
         return f"{before} -> {after}" + (", deblurred first" if self.working_scale else "")
 
     def expectation(self) -> str:
-        """What there is and what would be done, for a person."""
+        """What the picture is and what would be done, as a sentence for people."""
         blur = "" if self.blur is None else f", {self.blur.words()}"
         costs = ""
         if self.seconds and self.memory:
@@ -85,9 +92,9 @@ def _seen(blur: Blur) -> str:
 
 
 def working_scale_for(blur: Blur, action: Action) -> int | None:
-    """At which working scale cnlrn-own deblurs a picture of this blur, None if it does not.
+    """The working scale at which cnlrn-own deblurs a picture of this blur. None if it does not.
 
-    It knows shakes of up to 64 pixels, the models that enlarge those of a few.
+    cnlrn-own handles shakes of up to 64 pixels, the models that enlarge only shorter ones.
     """
     extent = blur.extent if blur.kind == "shake" else 0.0
     if action == "enlarge" and extent <= _ENLARGED:
@@ -96,7 +103,9 @@ def working_scale_for(blur: Blur, action: Action) -> int | None:
 
 
 def action(blur: Blur | None, *, grows: bool, force: bool) -> Action:
-    """What to do with a picture of this blur whose result is larger or not; `force` restores a sharp one too."""
+    """What to do with a picture of this blur. `grows`: the result is larger than the picture. `force`: restore a sharp
+    picture too.
+    """
     if grows:
         return "enlarge"
     is_sharp = blur is not None and blur.kind == "sharp" and blur.certainty >= _SURE

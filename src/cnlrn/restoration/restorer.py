@@ -1,7 +1,7 @@
-"""Picture in, picture out: the one way in which files, arrays and Pillow images are restored.
+"""Restores one picture: the one way in which files, arrays and Pillow images are restored.
 
-Here what is given is opened, the exit of the network is chosen, and a size that no exit gives is resized from one that
-does. What a network computes on, files and engines are rooms of their own.
+This module opens what is given, chooses the exit of the network, and resizes a result to a size that no exit gives.
+Other modules compute tiles, read and write files, and run the engine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cnlrn.restoration.given import Data, PathLike, Same, path_of
 from cnlrn.restoration.plan import Action, Plan, working_scale_for
 from cnlrn.restoration.plan import action as planned
 from cnlrn.restoration.resizing import mixed, resized, rounded
-from cnlrn.restoration.size import AUTOMATIC, Size, shown, whole
+from cnlrn.restoration.size import AUTOMATIC, Size, count, shown
 
 _WAITING = 100_000_000  # bytes of a picture or result that wait in memory; of a larger one they wait on disk
 _LARGEST_RESIZED = 10_000_000  # width or height that libvips resizes to, at least
@@ -36,7 +36,7 @@ _ENLARGEMENT = 16  # output pixels for each of the most input pixels that are le
 
 
 class Restorer:
-    """A model, loaded once, that restores any number of pictures, from several threads if need be."""
+    """A model, loaded once, that restores any number of pictures. Several threads may share it."""
 
     def __init__(
         self,
@@ -54,29 +54,29 @@ class Restorer:
         """Load a model.
 
         Args:
-            model: a name that `cnlrn.models()` lists, or the path of an ONNX file made by `cnlrn export`. None is
-                cnlrn-s for results that are larger than their picture, and cnlrn-own for others, of which sharp
-                pictures are left as they are.
+            model: a name that `cnlrn.models()` lists, or the path of an ONNX file made by `cnlrn export`. With None,
+                the restorer chooses: cnlrn-s if the result is larger than the picture, otherwise cnlrn-own. It then
+                leaves sharp pictures as they are.
             device: "cpu" or "cuda".
             precision: "float32", "int8" (faster), or "auto": int8 where the model has it and the processor gains by it.
-            threads: CPU threads that compute; all cores when None.
-            tile: side of what is computed at once, in LR pixels, the context around it not counted; chosen by `memory`
-                when None. Smaller needs less memory and more time, and gives the same picture. Only the tiles of a
-                model that looks at the whole picture are blended and differ a little.
-            memory: bytes that computing may take beside Python, the model and the picture, by what the shipped models
-                were seen to take; 400 MB, or a quarter of the free memory if that is less, when None.
+            threads: number of CPU threads that compute. None uses all cores.
+            tile: side of the square that is computed at once, in LR pixels, without the context around it. With None,
+                `memory` decides. A smaller tile needs less memory and more time, and gives the same picture. Only a
+                model that looks at the whole picture has its tiles blended, so that they differ a little.
+            memory: bytes that computing may take besides Python, the model and the picture, as measured for the shipped
+                models. With None, 400 MB, or a quarter of the free memory if that is less.
             ensemble: average the results of the eight flips and rotations of the input (x8 self-ensemble, Lim et al.,
-                EDSR, CVPRW 2017, sec. 3.4): a little better, eight times slower.
-            max_pixels: files of larger pictures are refused, and so are results of more than 16 times as many pixels.
+                EDSR, CVPRW 2017, sec. 3.4). A little better, eight times slower.
+            max_pixels: refuse larger pictures, and results of more than 16 times as many pixels.
             damaged: "refuse" files that are damaged or cut short, or "keep" what can be read of them, with a warning.
 
         Raises:
-            CnlrnError: unknown model or device, damaged model file, a number below 1 or not whole, or this process was
-                forked from one that had loaded a model.
+            CnlrnError: the model or device is unknown, the model file is damaged, a number is below 1 or not whole, or
+                this process was forked from one that had loaded a model.
         """
         forks.check()
         counts = {"threads": threads, "tile": tile, "memory": memory, "max_pixels": max_pixels}
-        threads, tile, memory, max_pixels = (_count(option, value) for option, value in counts.items())
+        threads, tile, memory, max_pixels = (count(option, value) for option, value in counts.items())
         if damaged not in ("refuse", "keep"):
             raise CnlrnError(f"damaged must be 'refuse' or 'keep', not {shown(damaged)}")
         named = model if isinstance(model, str) else DEFAULT if model is None else path_of(model, "a model")
@@ -151,35 +151,35 @@ class Restorer:
         force: bool = False,
         progress: Progress | None = None,
     ) -> Any:
-        """Restore a picture: sharper, and `scale` times as wide and high.
+        """Restore a picture: sharper, and `scale` times as wide and high. The result is of the same kind.
 
         Args:
             picture: one of
-                a path: the result is written to a file, and its path returned; large ones wait on disk;
-                the bytes of a picture file (bytes, bytearray, memoryview), or a binary file that is open at them, such
-                as a BytesIO, which is read to its end: the result is the bytes of a file;
-                a Pillow image (any mode but "I" and "F"): the result is one, with the same `info`;
-                an array, height x width or height x width x channels (1 gray, 2 gray and alpha, 3 RGB, 4 RGBA), uint8,
-                uint16 or float32 in [0, 1]: the result is one of the same kind;
-                a `cnlrn.images.Picture`: the result is one.
-            scale: when neither scale nor width nor height is given, 4 if the result has at most 36 megapixels then,
-                else 2 if it has, else 1. The exits of the network give 1 (sharper only), 2 and 4; anything else is
-                resized (Lanczos) from the next larger exit, or from the largest (bicubic).
-            width: of the result in pixels, instead of a scale; the height follows if it is not given.
-            height: of the result in pixels, likewise.
-            output: of a path, the file to write, in the format of its extension; when None NAME_x4 (after its scale)
-                beside the picture. Folders that are absent are made when the result is written.
-            overwrite: replace the file if it exists.
-            format: of the result of bytes, or of a path without `output`: "png", "jpg", "webp", "tif" or "avif". When
-                None that of the picture where it is one of these, PNG otherwise.
-            strip: leave out EXIF, XMP and IPTC metadata; the colour profile and the resolution stay.
-            strength: 0 to 1: how much of the restored picture there is in the result; the rest is the picture as it
-                was, enlarged.
-            force: restore pictures that are sharp, too, where the restorer chooses the model.
-            progress: called with the part that is computed, from 0 to 1, a few times.
+
+                * a path. The result is written to a file, and its path is returned. Large results wait on disk.
+                * the bytes of a picture file (bytes, bytearray, memoryview), or an open binary file, such as a BytesIO,
+                  which is read to its end. Returns the bytes of a file.
+                * a Pillow image of any mode but "I" and "F". Returns an image with the same `info`.
+                * an array (height, width) or (height, width, channels) of uint8, uint16, or float32 in [0, 1], with 1
+                  channel (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGBA). Returns an array of the same dtype.
+                * a `cnlrn.images.Picture`. Returns one.
+            scale: how many times as wide and high the result is. The exits of the network give 1 (only sharper), 2 and
+                4. Any other scale is resized from the next larger exit (Lanczos), or from the largest (bicubic).
+                Without any size, the scale is 4, or 2 or 1 if the result would have more than 36 megapixels.
+            width: width of the result in pixels, instead of a scale. The height follows if it is not given.
+            height: height of the result in pixels, likewise.
+            output: for a path, the file to write, in the format of its extension. With None, NAME_x4 (with the scale in
+                place of 4) beside the picture. Missing folders are created.
+            overwrite: replace the output if it exists.
+            format: for bytes, or for a path without `output`: "png", "jpg", "webp", "tif" or "avif". With None, the
+                format of the picture if it is one of these, otherwise PNG.
+            strip: drop EXIF, XMP and IPTC metadata. The colour profile and the resolution stay.
+            strength: share of the restored picture in the result, from 0 to 1. The rest is the original, enlarged.
+            force: restore sharp pictures too, if the restorer chooses the model.
+            progress: a function that is called a few times with the share that is computed, from 0 to 1.
 
         Raises:
-            CnlrnError: the picture cannot be read or is of another kind or too large, a size that makes no sense, or
+            CnlrnError: the picture cannot be read, is of an unsupported kind or too large; the size makes no sense; or
                 the output exists or cannot be written.
         """
         forks.check()
@@ -221,13 +221,13 @@ class Restorer:
         height: int | None = None,
         force: bool = False,
     ) -> Plan:
-        """Tell how a picture is blurred, what `restore` with the same arguments does with it, and what that takes.
+        """Show how a picture is blurred, what `restore` does with the same arguments, and what that costs.
 
-        `seconds` in what is returned come from a short trial on this machine, and leave out reading and writing;
-        `memory` is that of the whole process.
+        In the plan, `seconds` come from a short trial on this machine, without reading and writing. `memory` is that
+        of the whole process.
 
         Raises:
-            CnlrnError: as `restore` does for the picture and its size.
+            CnlrnError: as `restore` for the picture and its size.
         """
         if isinstance(picture, str | os.PathLike):
             opened = images.open_picture(path_of(picture, "a picture"), self.max_pixels, self.damaged)
@@ -267,15 +267,15 @@ class Restorer:
         return opened
 
     def settled(self, size: Size, picture: LazyPicture) -> Size:
-        """What an automatic size comes to for a picture: see `Size.settled`."""
+        """The size that an automatic size becomes for a picture: see `Size.settled`."""
         scales = self.engine.scales if self._own_size is None else AUTOMATIC
         return size.settled(picture.width, picture.height, scales)
 
     def plan(self, picture: LazyPicture, size: Size, *, force: bool = False) -> Plan:
-        """Decide what to do with an open picture; errors are those of `restore`.
+        """Decide what to do with an open picture. Errors are those of `restore`.
 
-        Where the restorer chooses the model, the picture's blur is estimated, and one that is sharp already and shall
-        not become larger is left as it is, but with `force`.
+        If the restorer chooses the model, it estimates the blur. A sharp picture whose result is not larger then stays
+        as it is, unless `force` is given.
         """
         forks.check()
         asked, size = size, self.settled(size, picture)
@@ -303,15 +303,16 @@ class Restorer:
         strength: float = 1.0,
         progress: Progress | None = None,
     ) -> Iterator[LazyPicture]:
-        """Do what was planned for an open picture, and hold the result for as long as the context lasts.
+        """Carry out a plan for an open picture, and keep the result until the context ends.
 
-        `target`: the file that it will be written to; a large result waits on disk beside it, and without it in memory.
-        `suffix`: without a target, the extension of the format that it will be encoded in. The other arguments and
-        errors are those of `restore`.
+        `target`: the file that the result will be written to. A large result waits on disk beside it; without a target,
+        in memory. `suffix`: without a target, the extension of the format in which the result will be encoded. The
+        other arguments and the errors are those of `restore`.
         """
         forks.check()
         width, height = plan.result_width, plan.result_height
-        images.format_of(target.suffix if target else suffix).check_size(width, height)
+        pixel = picture.dtype.itemsize * picture.image.bands
+        images.format_of(target.suffix if target else suffix).check_size(width, height, pixel)
         model = self._model_for(plan.action)
         exit_ = 1 if plan.action == "leave" else model._exit(max(width / picture.width, height / picture.height))
         exit_height, exit_width = picture.height * exit_, picture.width * exit_
@@ -336,6 +337,14 @@ class Restorer:
             untouched = image is picture.image and not strip and picture.damage is None
             result = replace(picture, image=image, damage=None, is_untouched=untouched, **extras)
             yield replace(result, notes=images.left_out(result, target.suffix if target else suffix))
+
+    def engine_for(self, picture: LazyPicture, progress: Progress | None) -> tuple[Engine, Progress | None]:
+        """The engine that computes this picture, and how it reports its progress.
+
+        A subclass overrides this if its engine depends on the picture. `progress` is called with the share of all work
+        that is done. The function returned is called with the share that the engine has done, from 0 to 1.
+        """
+        return self.engine, progress
 
     def _model_for(self, action: Action) -> Restorer:
         return self if self._own_size is None or action == "enlarge" else self._own_size()
@@ -366,10 +375,11 @@ class Restorer:
         self, picture: LazyPicture, exit_: int, target: Path | None, progress: Progress | None
     ) -> Iterator[Any]:
         """What an exit of the network makes of a picture, alpha last: a libvips image."""
+        engine, progress = self.engine_for(picture, progress)
         with Spool(picture.height * exit_, picture.width * exit_, picture.image.bands, picture.dtype, target) as spool:
-            self._computing.fill(spool, picture, exit_, target, progress)
+            replace(self._computing, engine=engine).fill(spool, picture, exit_, target, progress)
             if spool.on_disk:  # an encoder of large pictures needs the room
-                self.engine.release()
+                engine.release()
             yield spool.image()
 
     @property
@@ -388,13 +398,3 @@ def _checked(target: Path, overwrite: bool) -> Path:
     if target.exists() and not overwrite:
         raise OutputExists(f"{target} exists; say overwrite to replace it, or give another name")
     return target
-
-
-def _count(option: str, value: object) -> Any:
-    """A number of at least 1 that was given as `option`, or None; CnlrnError where it is neither."""
-    if value is None:
-        return None
-    number = whole(option, value)
-    if number < 1:
-        raise CnlrnError(f"{option} must be at least 1, not {shown(value)}")
-    return number

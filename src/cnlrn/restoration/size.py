@@ -1,4 +1,4 @@
-"""How large a result shall be, as users say it: a scale, or a width and height. What is computed for it is not here."""
+"""The size of a result as users give it: a scale, or a width and height. What computes it is elsewhere."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _AUTOMATIC_PIXELS = 36_000_000
 
 @dataclass(frozen=True)
 class Size:
-    """How large the result shall be: `scale` times the input, or `width` and `height` pixels.
+    """The size of the result: `scale` times the input, or `width` and `height` in pixels.
 
-    Of `width` and `height` one is enough, the other follows; both together may change the picture's proportions. With
-    none of the three the size is automatic: it follows from the picture's own, see `settled`.
+    One of `width` and `height` is enough; the other follows. Both together may change the picture's proportions.
+    Without any of the three, the size is automatic: it follows from the picture's own size, see `settled`.
 
     Raises:
-        CnlrnError: what is no number, or not positive or beyond all reason, a width or height that is not whole, or a
-            scale beside a width or height.
+        CnlrnError: a value is not a number, not positive or far too large, a width or height is not whole, or a scale
+            is given with a width or height.
     """
 
     scale: float | None = None
@@ -54,7 +54,8 @@ class Size:
     def settled(self, width: int, height: int, scales: Sequence[int] = AUTOMATIC) -> Size:
         """The size for a picture of `width` x `height` pixels: itself, unless it is automatic.
 
-        Then it is the largest of `scales` at which the result has at most 36 megapixels, or the smallest of them.
+        An automatic size becomes the largest of `scales` at which the result has at most 36 megapixels, or the smallest
+        of them.
         """
         if not self.is_automatic:
             return self
@@ -98,6 +99,16 @@ def whole(name: str, value: Any) -> int:
         except TypeError:
             pass
     raise CnlrnError(f"{name} must be a whole number, not {shown(value)}")
+
+
+def count(name: str, value: Any) -> Any:
+    """A number of at least 1 that was given as `name`, or None; CnlrnError where it is neither."""
+    if value is None:
+        return None
+    number = whole(name, value)
+    if number < 1:
+        raise CnlrnError(f"{name} must be at least 1, not {shown(value)}")
+    return number
 
 
 def shown(value: Any) -> str:

@@ -37,7 +37,7 @@ from cnlrn.server.workers import Result, Work, Workers
 
 FORMATS = ["png", "jpg", "webp", "tif", "avif"]
 _PICTURE: dict[str, Any] = {
-    "description": "The restored picture. Cnlrn-Plan tells what was done, in JSON.",
+    "description": "The restored picture. Cnlrn-Plan says what was done, in JSON.",
     "content": {f"image/{name}": {} for name in ("png", "jpeg", "webp", "tiff", "avif")},
 }
 

@@ -106,7 +106,7 @@ def of(error: BaseException) -> Problem:
                 _log.error("%s: %s", type(error).__name__, error)
             return _problem(status, _code(error), detail or str(error))
     _log.error("failed unexpectedly", exc_info=error)
-    return _problem(500, "unexpected", "the server failed unexpectedly; its log tells where")
+    return _problem(500, "unexpected", "the server failed unexpectedly; its log says where")
 
 
 def response(error: BaseException) -> JSONResponse:

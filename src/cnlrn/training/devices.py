@@ -88,10 +88,10 @@ def _sentence(error: RuntimeError) -> str | None:
     if "DataLoader worker" in text:
         return (
             "a process that makes samples was killed, most often for want of memory, or of room in /dev/shm "
-            "(docker run --shm-size=...); lower workers, 0 is none, and run the same command: it goes on"
+            "(docker run --shm-size=...); lower workers (0 is none), and run the same command: it resumes"
         )
     if "onnection closed by peer" in text or "onnection reset by peer" in text:
-        return "another process of this run ended; what it wrote says why, and the same command goes on"
+        return "another process of this run ended; its output says why, and the same command resumes"
     return None
 
 

@@ -2,7 +2,7 @@
 
 Photos are degraded into pictures of known blur; what the network's fixed filters and the spectrum tell of them, whole,
 of a quarter and at half their size, is kept, and the network's judges learn from that in a minute or two. FOLDER gets
-the model and its card. About 15% of the photos, chosen by name, are never trained on: `benchmarks/blur.py` judges by
+the model and its card. About 15% of the photos, chosen by name, are never trained on: `measurements/blur.py` judges by
 them.
 """
 

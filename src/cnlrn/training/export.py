@@ -169,7 +169,7 @@ def _known(card_file: Path) -> dict[str, Any]:
     try:
         known = json.loads(card_file.read_bytes())
     except ValueError as error:
-        raise CnlrnError(f"{card_file} is not JSON ({error}); mend or remove it") from error
+        raise CnlrnError(f"{card_file} is not JSON ({error}); repair or remove it") from error
     if not isinstance(known, dict) or not known.keys() <= {field.name for field in fields(Card)}:
         raise CnlrnError(f"{card_file} is no card of a model; move it away, or choose another folder")
     return known

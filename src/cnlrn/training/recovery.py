@@ -45,7 +45,7 @@ class Recovery:
         self.fabric.barrier()
         if state is None:
             raise CnlrnError(
-                f"the loss exploded again and again, however far the run went back; lower optimiser.lr, and it goes on "
+                f"the loss exploded again and again, however far the run went back; lower optimiser.lr, and it resumes "
                 f"from step {self.origin}"
             )
         self._returns = 1

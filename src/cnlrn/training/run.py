@@ -181,8 +181,8 @@ def _resume(training: Training) -> None:
     state = training.folder.states.newest()
     training.load_state(state)
     if state["recipe"] != plain(training.recipe):
-        log.warning("%s holds a run of another recipe; it goes on with the present one", out)
-    log.info("going on from step %d of %s", training.step, out)
+        log.warning("%s holds a run of another recipe; it resumes with the current one", out)
+    log.info("resuming from step %d of %s", training.step, out)
 
 
 def _summary(training: Training) -> dict[str, object]:

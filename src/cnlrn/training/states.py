@@ -20,7 +20,7 @@ State = dict[str, Any]
 
 CHECKPOINT, FOLDER = "last.ckpt", "checkpoints"
 _KEYS = {"recipe", "network", "ema", "optimiser", "step", "position", "losses", "scores", "log_bytes", "seconds"}
-_REMEDY = f"remove it, and the run goes on from the newest in {FOLDER}, or begins anew where there is none"
+_REMEDY = f"remove it, and the run resumes from the newest in {FOLDER}, or starts from scratch if there is none"
 
 
 class States:

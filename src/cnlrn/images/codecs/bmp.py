@@ -22,7 +22,7 @@ _PIXEL = 16  # bytes that Pillow and the copies take for each pixel
 SUFFIXES = (".bmp", ".dib")
 _HEADER = 14  # where the second header begins, whose size tells its version
 _V4, _V5 = 108, 124
-_CALIBRATED, _EMBEDDED = 0, int.from_bytes(b"MBED")  # kinds of colour space: by numbers, by an ICC profile
+_CALIBRATED, _EMBEDDED, _LINKED = 0, int.from_bytes(b"MBED"), int.from_bytes(b"LINK")  # by numbers, or a profile
 
 
 def matches(head: bytes) -> bool:
@@ -48,23 +48,31 @@ def open_file(file: PictureFile) -> LazyPicture:
         raise
     except Exception as error:  # Pillow lets through whatever its parsers stumble over
         raise failure(file.name, error) from error
-    icc = _profile(content, gray=mode == "L")
-    return LazyPicture(
-        as_vips(samples), mode == "RGBA", file.name, icc=icc, resolution=plausible(across, down), format=".bmp"
-    )
+    interpretation = "b-w" if mode == "L" else "srgb"
+    xres, yres = plausible(across, down)
+    picture = as_vips(samples).copy(interpretation=interpretation, xres=xres, yres=yres)
+    kind = _kind_of_space(content)
+    notes: tuple[str, ...] = ()
+    if kind == _EMBEDDED:
+        start, length = struct.unpack_from("<II", content, _HEADER + 112)
+        if icc := content[_HEADER + start : _HEADER + start + length]:
+            colour.set_profile(picture, icc)
+    elif kind == _LINKED:
+        notes = (f"{file.name}: its colour profile is another file and is left out",)
+    return file.picture(picture, _calibrated(content) if kind == _CALIBRATED else None, notes, suffix=".bmp")
 
 
-def _profile(data: Content, gray: bool) -> bytes | None:
-    """The ICC profile in a BMP, or one of the colour space that its header tells by numbers."""
+def _kind_of_space(data: Content) -> int | None:
+    """What the header says of colours; None in versions that say nothing."""
     (size,) = struct.unpack_from("<I", data, _HEADER)
     if size < _V4 or len(data) < _HEADER + size:
         return None
     (kind,) = struct.unpack_from("<I", data, _HEADER + 56)
-    if kind == _EMBEDDED and size >= _V5:
-        start, length = struct.unpack_from("<II", data, _HEADER + 112)
-        return colour.fitting(data[_HEADER + start : _HEADER + start + length], 1 if gray else 3)
-    if kind != _CALIBRATED:  # sRGB, or a file elsewhere
-        return None
+    return int(kind) if kind == _CALIBRATED or size >= _V5 else None
+
+
+def _calibrated(data: Content) -> ColourSpace | None:
+    """The colour space that the header of a BMP tells by numbers, if they make sense."""
     ends = [number / 2**30 for number in struct.unpack_from("<9i", data, _HEADER + 60)]
     gammas = [number / 2**16 for number in struct.unpack_from("<3I", data, _HEADER + 96)]
     sums = [sum(ends[at : at + 3]) for at in (0, 3, 6)]
@@ -76,4 +84,4 @@ def _profile(data: Content, gray: bool) -> bytes | None:
         whole = [sum(ends[part::3]) for part in range(3)]
         white = (whole[0] / sum(whole), whole[1] / sum(whole))
     space = ColourSpace((*points, white), (sum(gammas) / 3,))
-    return space.profile(gray) if space.is_possible() else None
+    return space if space.is_possible() else None

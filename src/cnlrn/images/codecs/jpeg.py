@@ -13,7 +13,7 @@ from cnlrn.images.codecs import jpeg_damage, jpeg_header
 from cnlrn.images.picture import LazyPicture
 from cnlrn.images.vips import Damaged
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 GAIN_MAP = "its gain map for HDR screens is left out; the picture for usual screens is restored"
 VIDEO = "the video that moves it is left out; the still picture is restored"
 _VIDEO = re.compile(rb"\0\0\0[\x08-\x80]ftyp|(?:MicroVideo|MotionPhoto)(?:=[\"']|>)1[\"'<]")  # in whatever namespace

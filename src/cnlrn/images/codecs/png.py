@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 from cnlrn.errors import UnsupportedPicture
+from cnlrn.images import colour
 from cnlrn.images.codec import PictureFile, several
 from cnlrn.images.codecs import png_chunks
 from cnlrn.images.picture import LazyPicture
@@ -36,7 +37,9 @@ def open_file(file: PictureFile) -> LazyPicture:
         file.check_size(*struct.unpack_from(">II", told[b"IHDR"]))
     if int.from_bytes(told.get(b"acTL", b"")[:4]) > 1:
         raise several(file.name)
-    return file.picture(file.load("pngload"), _space(told, file.name))
+    space, image = _space(told, file.name), file.load("pngload")
+    is_lost = space is None and b"iCCP" in told and not image.get_typeof("icc-profile-data")
+    return file.picture(image, space, (f"{file.name}: {colour.UNUSABLE}",) if is_lost else ())
 
 
 def _space(told: dict[bytes, bytes], name: str) -> ColourSpace | None:

@@ -80,7 +80,7 @@ def open_file(file: PictureFile) -> LazyPicture:
             tags.pieces(page)
             tiff_damage.check(page)
         usual = _is_usual(page)
-        image = file.load("tiffload", page=number, fail_on=page.fault) if usual else _unusual(page, file.name)
+        image = _usual(file, number, page) if usual else _unusual(page, file.name)
         image, notes = _without_extras(image, page, file.name)
         space = _space(page)
     except Damaged as error:
@@ -89,15 +89,21 @@ def open_file(file: PictureFile) -> LazyPicture:
 
 
 def _only_page(file: PictureFile) -> tuple[int, Page]:
-    """The one page that is no small version of another and no mask, and its number."""
+    """The one page that is no small version of another and no mask, and its number.
+
+    Where all are small versions, of nothing in the file, it is the largest of them.
+    """
     if file.content[8:10] == b"CR":
         _refuse_raw(file.name)
-    whole = []
+    whole: list[tuple[int, Page]] = []
+    reduced: list[tuple[int, Page]] = []
     for number, page in enumerate(tags.pages(file.content)):
         if tags.DNG in page or page.photometric in _RAW:
             _refuse_raw(file.name)
-        if not page.is_reduced and not page.is_mask:
-            whole.append((number, page))
+        if not page.is_mask:
+            (reduced if page.is_reduced else whole).append((number, page))
+    if not whole and not any(tags.INNER_PAGES in page for _, page in reduced):
+        whole = sorted(reduced, key=lambda one: one[1].width * one[1].height)[-1:]
     if not whole:
         _refuse_raw(file.name)
     if len(whole) > 1:
@@ -134,7 +140,7 @@ def _check(page: Page, name: str) -> None:
         kind = _UNSIGNED
     is_float = kind == _FLOAT
     if kind not in (_UNSIGNED, _FLOAT) or bits not in (_FLOATS if is_float else _INTEGERS):
-        label = {_SIGNED: "int", _FLOAT: "float"}.get(kind, "complex")
+        label = {_UNSIGNED: "uint", _SIGNED: "int", _FLOAT: "float"}.get(kind, "complex")
         raise UnsupportedPicture(f"{name} holds samples of type {label}{bits}; {_CONVERT}")
     if photometric == _PALETTE and len(page.whole_numbers(tags.PALETTE)) != 3 << bits:
         raise Damaged("its palette is of another size")
@@ -193,6 +199,15 @@ def _is_usual(page: Page) -> bool:
     if page.photometric == _WHITE_IS_ZERO:
         plain = plain and not is_float
     return plain and _is_layout_usual(page) and page.photometric in (_WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _INKS)
+
+
+def _usual(file: PictureFile, number: int, page: Page) -> Any:
+    """The image of a page that libvips reads. Of tiles it decodes only those that are asked for, so all are, once."""
+    image = file.load("tiffload", page=number, fail_on=page.fault)
+    if page.is_tiled and not file.keep:
+        with vips.damage(file.name):
+            image.avg()
+    return image
 
 
 def _unusual(page: Page, name: str) -> Any:

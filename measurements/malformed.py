@@ -1,4 +1,4 @@
-"""Malformed requests: `python benchmarks/malformed.py --requests 10000`; needs `pip install schemathesis`.
+"""Malformed requests: `python measurements/malformed.py --requests 10000`; needs `pip install schemathesis`.
 
 Starts `cnlrn serve` and sends it requests that schemathesis makes from the description of its API, then damaged
 pictures, forms and heads of a seeded fuzzer over raw sockets. Each must be answered by a status below 500, but for 503

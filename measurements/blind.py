@@ -1,4 +1,4 @@
-"""The test of Levin et al. (CVPR 2009) for blind deblurring: `python benchmarks/blind.py --set FOLDER [SYSTEM ...]`.
+"""The test of Levin et al. (CVPR 2009) for blind deblurring: `python measurements/blind.py --set FOLDER [SYSTEM ...]`.
 
 A set is a folder with sharp/NAME.png, kernel/KERNEL.png and blurry/NAME_KERNEL.png, all gray. With `--photos FOLDER`
 32 pictures are made instead, from 4 of its photos and 8 kernels of a hand-held camera, with 1 % of noise, by a seed.

@@ -1,4 +1,4 @@
-"""Time and memory of the whole command: `python benchmarks/restoring.py`, with nothing else running.
+"""Time and memory of the whole command: `python measurements/restoring.py`, with nothing else running.
 
 Restores pictures of growing size, made from an example by mirroring it, each by a `cnlrn restore` of its own. Prints a
 Markdown table: seconds from start to file, and the most memory that was resident. The first row is the median of five.

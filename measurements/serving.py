@@ -1,4 +1,4 @@
-"""Load on the server: `python benchmarks/serving.py`, with nothing else running; needs `pip install locust`.
+"""Load on the server: `python measurements/serving.py`, with nothing else running; needs `pip install locust`.
 
 Starts `cnlrn serve` and asks it by locust: first an empty endpoint, then 20 clients that restore pictures of 320x180
 without pause, then clients that send pictures of mixed sizes. Prints a Markdown table: requests a second, milliseconds
@@ -111,7 +111,7 @@ def load(kind: type[Client], clients: int, seconds: float, server: psutil.Proces
     median = [statistics.median(part) for part in (memory[:half], memory[half:])]
     statuses = ", ".join(f"{count} x {status}" for status, count in sorted(Client.statuses.items()))
     return (
-        f"| {kind.__doc__.splitlines()[0].rstrip('.')}, {clients} clients | {total.num_requests / seconds:.2f} "
+        f"| {(kind.__doc__ or '').splitlines()[0].rstrip('.')}, {clients} clients | {total.num_requests / seconds:.2f} "
         f"| {total.median_response_time:.0f} | {total.get_response_time_percentile(0.95):.0f} | {statuses} "
         f"| {median[0]:.0f}, then {median[1]:.0f} MiB, at most {max(memory):.0f} |"
     )

@@ -1,4 +1,4 @@
-"""Whether models sharpen as much as is right: `python benchmarks/sharpening.py FOLDER [--model NAME ...]`.
+"""Whether models sharpen as much as is right: `python measurements/sharpening.py FOLDER [--model NAME ...]`.
 
 Crops of the sharp pictures in FOLDER are degraded anew, without noise or JPEG, at each extent of blur, and restored.
 The printed factor a is by how much the difference to the bicubic enlargement should be multiplied for the least squared
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--texture", type=int, default=1, help="keep the most textured of so many crops")
     parser.add_argument("--crops", type=int, default=64)
     given = parser.parse_args()
-    restorers = {name: Restorer(name) for name in given.model or models()}
+    restorers = {name: Restorer(name) for name in given.model or [card.name for card in models()]}
     print("| model | blur, HR px | bicubic | restored | a | with the difference times a |")
     print("| --- | --- | --- | --- | --- | --- |")
     for extent in EXTENTS:

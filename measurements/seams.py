@@ -1,4 +1,4 @@
-"""The seams of a network that looks at the whole picture, tile by tile: `python benchmarks/seams.py`.
+"""The seams of a network that looks at the whole picture, tile by tile: `python measurements/seams.py`.
 
 Restores an example whole and in blended tiles and prints how far the two are apart, as a share of the contrast of the
 whole result (its standard deviation), so that random weights tell something as well.
@@ -36,14 +36,22 @@ def main() -> None:
 
     def restore(piece: NDArray[Any]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return network(torch.from_numpy(piece).permute(2, 0, 1)[None] / 255, scale)[0].permute(1, 2, 0).numpy()
+            result = network(torch.from_numpy(piece).permute(2, 0, 1)[None] / 255, scale)
+        return np.asarray(result[0].permute(1, 2, 0).numpy(), np.float32)
 
     def restored(tile: int) -> NDArray[np.float32]:
-        options = {"scale": scale, "context": network.context, "multiple": network.multiple}
-        read = lambda rows, columns: lr[rows, columns]  # noqa: E731
-        area = (tile + 2 * tiles.BLEND) ** 2
+        blocks = tiles.blocks(
+            restore,
+            lambda rows, columns: lr[rows, columns],
+            height,
+            width,
+            scale=scale,
+            area=(tile + 2 * tiles.BLEND) ** 2,
+            context=network.context,
+            multiple=network.multiple,
+        )
         result = np.empty((height * scale, width * scale, 3), np.float32)
-        for top, left, block in tiles.blocks(restore, read, height, width, area=area, **options):
+        for top, left, block in blocks:
             result[top : top + block.shape[0], left : left + block.shape[1]] = block
         return result
 

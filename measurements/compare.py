@@ -1,6 +1,6 @@
 """Train every compact network on the same pairs for the same time, then measure all of them, and chains, in one report.
 
-    python benchmarks/compare.py PHOTOS --set shake=FOLDER --set clean=FOLDER
+    python measurements/compare.py PHOTOS --set shake=FOLDER --set clean=FOLDER
 
 PHOTOS is a folder of sharp pictures; a set is a folder that holds blurry_x4/ and sharp/, and the first one ranks. With
 nothing else running this takes `--minutes` for each of some thirty runs. What is trained already is not trained again,

@@ -1,4 +1,4 @@
-"""What cnlrn-own does to sharp pictures unlike photos: `python benchmarks/odd_pictures.py [OUT]`.
+"""What cnlrn-own does to sharp pictures unlike photos: `python measurements/odd_pictures.py [OUT]`.
 
 Screens, text, drawings, noise, plain and dark areas, each made here. Prints for each how much the result differs from
 the picture, and by how much plain areas change at most; with OUT the pictures and results are written there.

@@ -1,4 +1,4 @@
-"""Inference engines compared on the same networks: `python benchmarks/engines.py`, with nothing else running.
+"""Inference engines compared on the same networks: `python measurements/engines.py`, with nothing else running.
 
 Needs the extra `train` and, for the rows that are to be measured, `pip install openvino ncnn pnnx`. Every figure comes
 from a process of its own that imports the engine, loads the network and restores one 320x192 picture (320x180 padded
@@ -44,16 +44,18 @@ def make(folder: Path) -> dict[str, float]:
 
     from cnlrn import networks
     from cnlrn.engine.onnxfile import keep_output
+    from cnlrn.networks.base import RestorationNetwork
     from cnlrn.networks.macs import macs_per_pixel
     from cnlrn.training.export import export
 
     class Largest(nn.Module):
-        def __init__(self, network: nn.Module) -> None:
+        def __init__(self, network: RestorationNetwork) -> None:
             super().__init__()
             self.network = network
 
         def forward(self, lr: torch.Tensor, survey: torch.Tensor) -> torch.Tensor:
-            return self.network(lr, 4, survey)
+            largest: torch.Tensor = self.network(lr, 4, survey)
+            return largest
 
     torch.manual_seed(0)
     bare = nn.Conv2d(64, 64, 3, padding=1)
@@ -72,7 +74,7 @@ def make(folder: Path) -> dict[str, float]:
         else:
             torch.onnx.export(module, given, file, dynamo=True, verbose=False, input_names=["lr"], external_data=False)
         script = folder / f"{plain(title)}.pt"
-        torch.jit.trace(module, given, check_trace=False).save(script)
+        torch.jit.trace(module, given, check_trace=False).save(script)  # type: ignore[no-untyped-call]
         converted = subprocess.run(
             ["pnnx", script.name, "inputshape=" + ",".join(str(list(one.shape)).replace(" ", "") for one in given)],
             cwd=folder, capture_output=True, text=True, check=False,
@@ -130,11 +132,11 @@ def load(engine: str, folder: Path, title: str, threads: int) -> Run:
     import torch
 
     torch.set_num_threads(threads)
-    module = torch.jit.load(script).eval()
+    module = torch.jit.load(script).eval()  # type: ignore[no-untyped-call]
 
     def infer(*given: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return module(*map(torch.from_numpy, given)).numpy()
+            return np.asarray(module(*map(torch.from_numpy, given)).numpy())
 
     return infer
 

@@ -1,4 +1,4 @@
-"""How well the blur of pictures is estimated: `python benchmarks/blur.py FOLDER [--all] [--count N] [--named FOLDER]`.
+"""How well blur is estimated: `python measurements/blur.py FOLDER [--all] [--count N] [--named FOLDER]`.
 
 Crops of 640x640 pixels of the sharp photos in FOLDER are degraded by the recipe `own` and estimated; of FOLDER only the
 photos that the training of the estimator holds out, or all of them with `--all`. Files of the folder given by `--named`

@@ -1,4 +1,4 @@
-"""Crops to look at, with their figures: `python benchmarks/gallery.py` writes docs/gallery.md and docs/gallery/.
+"""Crops to look at, with their figures: `python measurements/gallery.py` writes docs/gallery.md and docs/gallery/.
 
 Needs the extra `train`. The sharp pictures are sample data of scikit-image, which nothing was trained on. Each is made
 blurry with a fixed seed, and small for models that enlarge, and restored by every model that comes with the package.
@@ -7,7 +7,7 @@ What to look for are ringing, colour fringes, checkerboards and texture that was
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -35,7 +35,7 @@ class Row:
     blur: float
     what: str
     more: dict[str, Any] = field(default_factory=dict)
-    scale: int = 4
+    scale: Literal[1, 4] = 4
 
     def recipe(self) -> Recipe:
         """The degradation, without chance but for the path of the shake."""
@@ -46,18 +46,18 @@ NOISE = {"noise_share": 1.0, "photon_noise": (4e-4, 4e-4), "read_noise": (3e-3, 
 DEFOCUS = {"defocus_share": 1.0, "defocus_radius": (2.0, 2.0)}
 JPEG = {"jpeg_share": 1.0, "jpeg_quality": (75, 75)}
 ROWS = (
-    Row("face", "astronaut", 110, 10, 0, "a face, only small"),
+    Row("face", "astronaut", 110, 10, 0, "a face, small but not shaken"),
     Row("face-shaken", "astronaut", 110, 10, 8, "a face, shaken by 8 pixels"),
     Row("fur", "chelsea", 110, 60, 4, "fur, shaken by 4 pixels"),
     Row("metal", "stereo_motorcycle", 260, 130, 6, "thin lines and edges, shaken by 6 pixels"),
-    Row("cup", "coffee", 250, 80, 14, "smooth surfaces and a hard rim, shaken by 14 pixels"),
-    Row("sky", "rocket", 200, 40, 0, "a plain sky, JPEG of quality 75", JPEG),
-    Row("grass", "grass", 100, 100, 0, "texture without outlines, only small"),
+    Row("cup", "coffee", 250, 80, 14, "smooth surfaces and a sharp rim, shaken by 14 pixels"),
+    Row("sky", "rocket", 200, 40, 0, "a plain sky, JPEG at quality 75", JPEG),
+    Row("grass", "grass", 100, 100, 0, "texture without outlines, small but not shaken"),
     Row("noise", "astronaut", 250, 270, 4, "cloth and signs with noise, shaken by 4 pixels", NOISE),
-    Row("text", "text", 0, 0, 0, "letters of 16 to 64 pixels, only small"),
+    Row("text", "text", 0, 0, 0, "letters of 16 to 64 pixels, small but not shaken"),
     Row("text-shaken", "text", 0, 0, 5, "letters of 16 to 64 pixels, shaken by 5 pixels"),
     Row("own-face", "astronaut", 110, 10, 8, "a face, shaken by 8 pixels", NOISE | JPEG, 1),
-    Row("own-cup", "coffee", 250, 80, 14, "smooth surfaces and a hard rim, shaken by 14 pixels", NOISE | JPEG, 1),
+    Row("own-cup", "coffee", 250, 80, 14, "smooth surfaces and a sharp rim, shaken by 14 pixels", NOISE | JPEG, 1),
     Row("own-metal", "stereo_motorcycle", 260, 130, 6, "thin lines and edges, shaken by 6 pixels", NOISE | JPEG, 1),
     Row("own-fur", "chelsea", 110, 60, 0, "fur, out of focus by 4 pixels", DEFOCUS | NOISE | JPEG, 1),
     Row("own-text", "text", 0, 0, 5, "letters of 16 to 64 pixels, shaken by 5 pixels", JPEG, 1),
@@ -94,8 +94,8 @@ def main() -> None:
     page = [
         "# Gallery",
         "",
-        "Crops of pictures that nothing was trained on, made blurry and restored; `python benchmarks/gallery.py`",
-        "writes this page. PSNR in dB is that of the whole picture.",
+        "Crops of pictures that were not used in training. Each was made blurry, then restored. PSNR is measured on",
+        "the whole picture, in dB. `python measurements/gallery.py` writes this page.",
     ]
     for seed, row in enumerate(ROWS):
         if row.scale != (ROWS[seed - 1].scale if seed else None):
@@ -103,7 +103,7 @@ def main() -> None:
             page += ["", f"## {'Enlarged by 4' if row.scale > 1 else 'At its own size'}", ""]
             page += [f"From left to right: {', '.join(columns)}."]
         pair = degrade(sharp_picture(row.picture), row.recipe(), seed)
-        results = {columns[0]: to_bytes(bicubic(pair.lr, 4) / 255) if row.scale > 1 else pair.lr}
+        results = {columns[0]: to_bytes(bicubic(pair.lr, 4) / np.float32(255)) if row.scale > 1 else pair.lr}
         results |= {name: restorer.restore(pair.lr, row.scale) for name, restorer in restorers[row.scale].items()}
         figures = ", ".join(f"{name} {psnr(result, pair.sharp):.2f}" for name, result in results.items())
         crops = [
