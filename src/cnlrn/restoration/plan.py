@@ -8,7 +8,7 @@ from typing import Any, Literal
 from cnlrn.restoration.blur import Blur
 from cnlrn.restoration.size import Size
 
-_SURE = 0.8
+_SURE = 0.5
 """Certainty from which a picture counts as sharp."""
 
 _ENLARGED = 9.0
