@@ -8,6 +8,7 @@ import argparse
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -25,6 +26,7 @@ def bare(channels: int, precision: str) -> bytes:
     kind = TensorProto.UINT8 if precision == INT8 else TensorProto.FLOAT
     ends = [helper.make_tensor_value_info(name, kind, [1, channels, HEIGHT, WIDTH]) for name in ("lr", "x1")]
     weights = np.random.default_rng(0).integers(-64, 65, (channels, channels, 3, 3))
+    constants: dict[str, Any]
     if precision == FLOAT:
         constants = {"weights": weights.astype(np.float32) / 1000}
         node = helper.make_node("Conv", ["lr", "weights"], ["x1"], pads=[1] * 4)
