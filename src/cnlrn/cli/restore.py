@@ -96,7 +96,7 @@ def restore(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object per picture, and one with totals.")] = False,
     device: Annotated[str, typer.Option(help="Device that computes: cpu, or cuda for an NVIDIA GPU.")] = "cpu",
-    precision: Precision = "auto",
+    precision: Precision = "float32",
     tile: Annotated[
         int | None,
         typer.Option(
@@ -139,7 +139,7 @@ def restore(
         damaged=damaged,
     )
     if server is not None:
-        unset = ("cpu", "auto", None, None, False, None, "refuse")
+        unset = ("cpu", "float32", None, None, False, None, "refuse")
         if (device, precision, tile, threads, ensemble, max_pixels, damaged) != unset:
             raise CnlrnError(
                 "--server computes elsewhere: leave out --device, --precision, --tile, --threads, --ensemble, "
@@ -153,7 +153,7 @@ def restore(
         from cnlrn.cli.method import restorer_of
 
         unfit = {"--model": model, "--ensemble": ensemble, "--device": device != "cpu", "--server": server}
-        unfit["--precision"] = precision != "auto"
+        unfit["--precision"] = precision != "float32"
         limits: dict[str, Any] = {"threads": threads, "tile": tile, "max_pixels": limit, "damaged": damaged}
         limits["kernel_size"] = kernel_size
         make = restorer_of(method, kernel, inputs, output, overwrite=overwrite, unfit=unfit, **limits)

@@ -45,7 +45,7 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Pictures computed at once. Default: by cores and memory.")
     ] = None,
-    precision: Precision = "auto",
+    precision: Precision = "float32",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
     memory: Annotated[
         int, typer.Option(min=1, help="MiB for computing, besides 200 for the process and what the pictures take.")

@@ -43,7 +43,7 @@ class Restorer:
         model: PathLike | None = None,
         *,
         device: str = "cpu",
-        precision: Precision = "auto",
+        precision: Precision = "float32",
         threads: int | None = None,
         tile: int | None = None,
         memory: int | None = None,

@@ -45,7 +45,7 @@ class Settings:
     seconds: float = 1800
     keep: float = 900
     workers: int | None = None
-    precision: Precision = "auto"
+    precision: Precision = "float32"
     threads: int | None = None
     memory: int = 2**30
     patience: float = 30
