@@ -70,7 +70,7 @@ def test_both_turns_run_one_after_the_other_by_the_trainer(tmp_path):
     facts = [f"data.folder={tmp_path / 'photos'}", f"data.cache={tmp_path}", "network=ikc-s", "steps=3", "workers=0"]
     facts += ["loss=paper", "checkpoint_every=3", "precision=float32"]
     train(load(SMOKE, [*facts, "stage=sftmd"]), tmp_path / "first")
-    train(load(SMOKE, [*facts, "stage=estimators"]), tmp_path / "second", tmp_path / "first" / "weights.safetensors")
+    train(load(SMOKE, [*facts, "stage=estimators"]), tmp_path / "second", [tmp_path / "first" / "weights.safetensors"])
     first, second = (load_file(tmp_path / run / "weights.safetensors") for run in ("first", "second"))
     assert all(torch.equal(first[name], second[name]) for name in first if name.startswith("sftmd"))
     assert not all(torch.equal(first[name], second[name]) for name in first if name.startswith("predictor"))
