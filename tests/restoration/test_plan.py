@@ -17,7 +17,7 @@ from cnlrn.restoration.blur import Blur, BlurEstimator
 from cnlrn.restoration.size import Size
 
 SHARP = Blur("sharp", 0.0, None, 1.0, 90, 0.95)
-UNSURE = Blur("sharp", 0.0, None, 1.0, 90, 0.5)
+UNSURE = Blur("sharp", 0.0, None, 1.0, 90, 0.45)
 SHAKEN = Blur("shake", 20.3, 30.0, 1.0, 90, 0.95)
 Seen = Callable[[Blur], None]
 
